@@ -1,0 +1,31 @@
+# The front door; meson and ninja do the work. `make help` lists the targets.
+SECONDS = 60
+
+.PHONY: all test check format fuzz clean help
+
+all: ## build into build/
+	@tools/setup build
+	@test -f build/build.ninja || meson setup build -Dtests=false
+	@ninja -C build
+
+test: ## run all tests, plain and with sanitizers
+	@tools/setup build test
+	@tools/run-tests
+
+check: ## layers, sizes, headers and format
+	@tools/setup build test
+	@tools/run-tests check
+
+format: ## lay out all C code
+	@tools/setup test
+	@clang-format -i $$(tools/sources.py)
+
+fuzz: ## run each fuzz target for SECONDS=60
+	@tools/setup build fuzz
+	@fuzz/run $(SECONDS)
+
+clean: ## remove everything that was built
+	@rm -rf build build-*
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
