@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Everything, in the order to read it. */
+#ifndef CELADON_H
+#define CELADON_H
+
+#include <celadon/base.h>
+#include <celadon/error.h>
+
+#include <celadon/clock.h>
+#include <celadon/ctx.h>
+
+#include <celadon/channel.h>
+#include <celadon/future.h>
+#include <celadon/offload.h>
+#include <celadon/task.h>
+
+#include <celadon/log.h>
+#include <celadon/runtime.h>
+
+#endif

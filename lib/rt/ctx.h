@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The inside of a ctx, and the one way to wait.
+ *
+ * Whoever waits makes a cel__wait on its stack, tells others about it, and blocks. Whoever finishes it first
+ * decides its outcome; everybody later is told so and does nothing. So a wait ends exactly once, whether by
+ * what it waited for, by its deadline or by cancellation, and in whichever thread that happens.
+ *
+ *     cel__wait wait;
+ *
+ *     pthread_mutex_lock(&thing->mutex);
+ *     cel__wait_begin(&wait, ctx, "thing");
+ *     … put &wait where the other side finds it …
+ *     pthread_mutex_unlock(&thing->mutex);
+ *     int r = cel__wait_block(&wait);
+ *     pthread_mutex_lock(&thing->mutex);
+ *     … take &wait out again, if it is still there …
+ *     pthread_mutex_unlock(&thing->mutex);
+ *
+ * The other side calls cel__wait_finish() only while it holds the same mutex: the wait lives on a stack. */
+#ifndef CEL_RT_CTX_H
+#define CEL_RT_CTX_H
+
+#include "base/list.h"
+#include "rt/loop.h"
+
+#include <celadon/ctx.h>
+#include <limits.h>
+#include <stdatomic.h>
+
+enum { CEL__NAME_BYTES = 48, CEL__REQUEST_ID_BYTES = 64, CEL__ERROR_TEXT_BYTES = 512 };
+
+struct cel_ctx {
+        cel_runtime *runtime; /* borrowed */
+        cel__loop *loop;      /* borrowed; NULL: a thread's ctx, see struct thread_ctx in ctx.c */
+        cel_time deadline;
+        _Atomic bool canceled;
+        unsigned shields;       /* while > 0, waits end by neither deadline nor cancellation */
+        struct cel__wait *wait; /* the wait in progress, or NULL; belongs to whoever runs the ctx */
+        int error_code;         /* what error_text is about */
+        char *error_text;       /* owned; made at the first failure, CEL__ERROR_TEXT_BYTES */
+        char *request_id;       /* owned; NULL: none */
+        char name[CEL__NAME_BYTES];
+};
+
+/* The outcome of a wait that nobody has finished yet. */
+enum { CEL__WAIT_PENDING = INT_MAX };
+
+typedef struct cel__wait {
+        cel_ctx *ctx;      /* borrowed */
+        const char *where; /* static; what it waits for, in a word */
+        _Atomic int outcome;
+        cel_time until; /* then it finishes with until_outcome */
+        int until_outcome;
+        cel__timer timer;
+} cel__wait;
+
+/* A ctx in place; `parent`, unless NULL, hands its request id down.
+ * Errors: CEL_ENOMEM. */
+int cel__ctx_init(cel_ctx *ctx, cel_runtime *runtime, cel__loop *loop, const char *name,
+                  const cel_ctx *parent);
+void cel__ctx_fini(cel_ctx *ctx);
+
+/* The task that a task's ctx belongs to, NULL for a thread's. */
+cel_task *cel__ctx_task(const cel_ctx *ctx);
+
+void cel__wait_begin(cel__wait *wait, cel_ctx *ctx, const char *where);
+
+/* Decide the outcome, if nobody has, and wake the waiter. Returns whether this call decided it. From any
+ * thread. */
+bool cel__wait_finish(cel__wait *wait, int outcome);
+
+/* Wait until it is finished; returns the outcome. */
+int cel__wait_block(cel__wait *wait);
+
+/* A place in a list of waiters, as futures and channels keep it. */
+typedef struct cel__waiter {
+        cel__list node;
+        cel__wait *wait; /* borrowed */
+        int index;       /* the outcome when this one is what finishes the wait */
+        void *item;      /* channels: where the item comes from or goes to */
+} cel__waiter;
+
+#endif

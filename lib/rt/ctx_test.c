@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What task_test.c proves of a task's ctx, proved of a thread's: each waiting call, its deadline and its
+ * cancellation. */
+#include "fixture.h"
+#include "test.h"
+
+#include <celadon/channel.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A thread with a ctx that does one thing and says how it went. */
+typedef struct worker {
+        fixture *f;
+        int (*fn)(cel_ctx *ctx, struct worker *w);
+        pthread_t thread;
+        sem_t begun;            /* posted by fn when its deadline is set */
+        _Atomic(cel_ctx *) ctx; /* for cancelling; valid until `result_read` */
+        sem_t result_read;
+        _Atomic bool done;
+        _Atomic pid_t id; /* the kernel's, of the thread */
+        int result;
+        int64_t waited_ns;
+        cel_future *future;
+        cel_channel *channel;
+        cel_task *task;
+        int value;
+} worker;
+
+static void *worker_main(void *arg)
+{
+        worker *w = arg;
+        cel_auto(cel_ctx) *ctx = NULL;
+
+        if (cel_thread_ctx_new(w->f->runtime, "worker", &ctx) < 0)
+                return NULL;
+        int64_t before = cel_ctx_now(ctx).ns;
+        atomic_store(&w->ctx, ctx);
+        atomic_store(&w->id, gettid());
+        w->result = w->fn(ctx, w);
+        w->waited_ns = cel_ctx_now(ctx).ns - before;
+        atomic_store(&w->done, true);
+        while (sem_wait(&w->result_read) < 0)
+                ;
+        return NULL;
+}
+
+static void worker_start(worker *w, fixture *f, int (*fn)(cel_ctx *ctx, worker *w))
+{
+        w->f = f;
+        w->fn = fn;
+        sem_init(&w->begun, 0, 0);
+        sem_init(&w->result_read, 0, 0);
+        CHECK_INT(pthread_create(&w->thread, NULL, worker_main, w), 0);
+        while (sem_wait(&w->begun) < 0)
+                ;
+}
+
+/* Until the kernel says that the worker sleeps, and not yet because it is done. Whoever wakes it makes it
+ * "running" first. */
+static void worker_wait_until_it_waits(worker *w)
+{
+        char path[64], state = 0;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)atomic_load(&w->id));
+        while (state != 'S') {
+                FILE *file = fopen(path, "r");
+
+                CHECK(file != NULL);
+                if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+                        state = 0;
+                fclose(file);
+                sched_yield();
+        }
+        CHECK(!atomic_load(&w->done));
+}
+
+/* Turn the loop and give way until the worker has its result. */
+static int worker_join(worker *w)
+{
+        while (!atomic_load(&w->done)) {
+                fixture_settle(w->f);
+                sched_yield();
+        }
+        sem_post(&w->result_read);
+        pthread_join(w->thread, NULL);
+        sem_destroy(&w->begun);
+        sem_destroy(&w->result_read);
+        return w->result;
+}
+
+/* The same while the clock moves on, one millisecond at a time. */
+static int worker_join_advancing(worker *w)
+{
+        while (!atomic_load(&w->done)) {
+                cel_clock_advance_ms(w->f->clock, 1);
+                sched_yield();
+        }
+        return worker_join(w);
+}
+
+static int sleep_20(cel_ctx *ctx, worker *w)
+{
+        sem_post(&w->begun);
+        return cel_sleep_ms(ctx, 20);
+}
+
+TEST(a_thread_that_sleeps_wakes_when_its_time_has_come_and_not_before)
+{
+        fixture f = fixture_new();
+        worker w = {0};
+
+        worker_start(&w, &f, sleep_20);
+        worker_wait_until_it_waits(&w);
+        cel_clock_advance_ms(f.clock, 19);
+        worker_wait_until_it_waits(&w);
+        cel_clock_advance_ms(f.clock, 1);
+        CHECK_INT(worker_join(&w), 0);
+        CHECK_INT(w.waited_ns, 20 * CEL_NS_PER_MS);
+        fixture_free(&f);
+}
+
+static int sleep_100_within_50(cel_ctx *ctx, worker *w)
+{
+        CEL_WITHIN_MS(ctx, 50);
+        sem_post(&w->begun);
+        return cel_sleep_ms(ctx, 100);
+}
+
+TEST(a_deadline_ends_a_threads_sleep_and_not_before)
+{
+        fixture f = fixture_new();
+        worker w = {0};
+
+        worker_start(&w, &f, sleep_100_within_50);
+        worker_wait_until_it_waits(&w);
+        cel_clock_advance_ms(f.clock, 49);
+        worker_wait_until_it_waits(&w);
+        cel_clock_advance_ms(f.clock, 1);
+        CHECK_INT(worker_join(&w), CEL_ETIMEDOUT);
+        CHECK_INT(w.waited_ns, 50 * CEL_NS_PER_MS);
+        fixture_free(&f);
+}
+
+TEST(one_step_of_the_clock_ends_a_threads_wait_whether_or_not_it_has_begun)
+{
+        fixture f = fixture_new();
+
+        for (int i = 0; i < 200; i++) {
+                worker w = {0};
+
+                worker_start(&w, &f, sleep_100_within_50);
+                cel_clock_advance_ms(f.clock, 50); /* once, and never again */
+                CHECK_INT(worker_join(&w), CEL_ETIMEDOUT);
+        }
+        fixture_free(&f);
+}
+
+static int sleep_then_everything(cel_ctx *ctx, worker *w)
+{
+        cel_auto(cel_future) *future = NULL;
+        int value = 1;
+
+        sem_post(&w->begun);
+        if (cel_sleep_ms(ctx, 1000) != CEL_ECANCELED || !cel_ctx_canceled(ctx))
+                return CEL_EPROTO;
+        /* … and so does every wait from now on. */
+        if (cel_sleep_ms(ctx, 0) != CEL_ECANCELED || cel_yield(ctx) != CEL_ECANCELED ||
+            cel_channel_send(ctx, w->channel, &value) != CEL_ECANCELED ||
+            cel_channel_receive(ctx, w->channel, &value) != CEL_ECANCELED || cel_future_new(&future) < 0)
+                return CEL_EPROTO;
+        return cel_await(ctx, future, NULL);
+}
+
+TEST(cancelling_a_threads_ctx_from_another_thread_ends_its_wait_and_every_later_one)
+{
+        fixture f = fixture_new();
+        cel_auto(cel_channel) *channel = NULL;
+
+        CHECK_INT(cel_channel_new(sizeof(int), 1, &channel), 0);
+        for (int i = 0; i < 200; i++) {
+                worker w = {.channel = channel};
+
+                worker_start(&w, &f, sleep_then_everything);
+                if (i % 2) /* every other one while it surely waits, the rest whenever it happens */
+                        worker_wait_until_it_waits(&w);
+                cel_ctx_cancel(atomic_load(&w.ctx));
+                CHECK_INT(worker_join(&w), CEL_ECANCELED);
+        }
+        fixture_free(&f);
+}
+
+static int await_within_50(cel_ctx *ctx, worker *w)
+{
+        void *value = w;
+        CEL_WITHIN_MS(ctx, 50);
+
+        sem_post(&w->begun);
+        int r = cel_await(ctx, w->future, &value);
+        if (r < 0 && value != w)
+                return CEL_EPROTO;
+        return r;
+}
+
+TEST(a_thread_awaits_a_future_until_it_is_complete_or_its_deadline_has_passed)
+{
+        fixture f = fixture_new();
+        cel_auto(cel_future) *future = NULL;
+        worker late = {0}, early = {0};
+
+        CHECK_INT(cel_future_new(&future), 0);
+        late.future = early.future = future;
+        worker_start(&late, &f, await_within_50);
+        CHECK_INT(worker_join_advancing(&late), CEL_ETIMEDOUT);
+        worker_start(&early, &f, await_within_50);
+        CHECK(cel_future_complete(future, 9, NULL));
+        CHECK_INT(worker_join(&early), 9);
+        fixture_free(&f);
+}
+
+static int return_7(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        int r = cel_sleep_ms(ctx, 5);
+
+        return r < 0 ? r : 7;
+}
+
+static int await_task(cel_ctx *ctx, worker *w)
+{
+        sem_post(&w->begun);
+        return cel_task_await(ctx, w->task);
+}
+
+TEST(a_thread_awaits_a_task)
+{
+        fixture f = fixture_new();
+        worker w = {.task = fixture_spawn(&f, "task", return_7, NULL)};
+
+        worker_start(&w, &f, await_task);
+        fixture_advance_ms(&f, 5);
+        CHECK_INT(worker_join(&w), 7);
+        fixture_free(&f);
+}
+
+static int receive_within_50(cel_ctx *ctx, worker *w)
+{
+        CEL_WITHIN_MS(ctx, 50);
+        sem_post(&w->begun);
+        return cel_channel_receive(ctx, w->channel, &w->value);
+}
+
+static int send_within_50(cel_ctx *ctx, worker *w)
+{
+        CEL_WITHIN_MS(ctx, 50);
+        sem_post(&w->begun);
+        return cel_channel_send(ctx, w->channel, &w->value);
+}
+
+TEST(a_thread_receives_and_sends_or_gives_up_when_its_deadline_has_passed)
+{
+        fixture f = fixture_new();
+        cel_auto(cel_channel) *channel = NULL;
+        int value = 0;
+
+        CHECK_INT(cel_channel_new(sizeof(int), 0, &channel), 0);
+        worker receives = {.channel = channel}, waits = {.channel = channel, .value = 8};
+        worker sends = {.channel = channel, .value = 9}, closed = {.channel = channel};
+
+        worker_start(&receives, &f, receive_within_50);
+        CHECK_INT(worker_join_advancing(&receives), CEL_ETIMEDOUT);
+        worker_start(&waits, &f, send_within_50);
+        CHECK_INT(worker_join_advancing(&waits), CEL_ETIMEDOUT);
+        CHECK_INT(cel_channel_try_receive(channel, &value), CEL_EAGAIN); /* what was given up was not sent */
+
+        worker_start(&sends, &f, send_within_50);
+        while (cel_channel_try_receive(channel, &value) == CEL_EAGAIN)
+                sched_yield();
+        CHECK_INT(worker_join(&sends), 0);
+        CHECK_INT(value, 9);
+
+        worker_start(&closed, &f, receive_within_50);
+        cel_channel_close(channel);
+        CHECK_INT(worker_join(&closed), CEL_ECLOSED);
+        fixture_free(&f);
+}
+
+static int fail_at_once(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        return cel_fail(ctx, CEL_EIO, "as agreed");
+}
+
+static int close_a_scope(cel_ctx *ctx, worker *w)
+{
+        cel_scope *scope;
+        CEL_WITHIN_MS(ctx, 50);
+
+        int r = cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope);
+        if (r < 0)
+                return r;
+        r = cel_spawn(ctx, scope, "long", return_7, NULL, NULL);
+        if (r >= 0 && w->value)
+                r = cel_spawn(ctx, scope, "fails", fail_at_once, NULL, NULL);
+        sem_post(&w->begun);
+        int closed = cel_scope_close(ctx, scope);
+        if (closed == CEL_EIO && strcmp(cel_ctx_error_text(ctx, closed), "as agreed") != 0)
+                return CEL_EPROTO;
+        return r < 0 ? r : closed;
+}
+
+TEST(a_threads_scope_runs_on_the_loop_and_closes_when_its_tasks_have_ended)
+{
+        fixture f = fixture_new();
+        worker fails = {.value = 1}, times_out = {0}, ends = {0};
+
+        worker_start(&fails, &f, close_a_scope);
+        CHECK_INT(worker_join(&fails), CEL_EIO);
+
+        worker_start(&times_out, &f, close_a_scope);
+        cel_clock_advance_ms(f.clock,
+                             50); /* the loop stands still: the thread's time is up before the task's */
+        CHECK_INT(worker_join(&times_out), CEL_ETIMEDOUT);
+
+        worker_start(&ends, &f, close_a_scope);
+        fixture_settle(&f);
+        fixture_advance_ms(&f, 5);
+        CHECK_INT(worker_join(&ends), 0);
+        fixture_free(&f);
+}
+
+/* --- A task, cancelled from elsewhere --------------------------------------------------------- */
+
+static int spin_until_canceled(cel_ctx *ctx, void *arg)
+{
+        atomic_store((_Atomic bool *)arg, true);
+        while (!cel_ctx_canceled(ctx))
+                sched_yield();
+        return cel_sleep_ms(ctx, 1);
+}
+
+typedef struct canceler {
+        cel_task *task;
+        _Atomic bool spinning;
+} canceler;
+
+static void *thread_cancels(void *arg)
+{
+        canceler *c = arg;
+
+        while (!atomic_load(&c->spinning))
+                sched_yield();
+        cel_task_cancel(c->task);
+        cel_task_cancel(c->task);
+        return NULL;
+}
+
+TEST(a_task_that_only_looks_sees_that_another_thread_cancelled_it)
+{
+        fixture f = fixture_new();
+        canceler c = {0};
+        pthread_t thread;
+
+        CHECK_INT(cel__task_spawn(f.scope, NULL, "spinner", spin_until_canceled, &c.spinning, &c.task), 0);
+        CHECK_INT(pthread_create(&thread, NULL, thread_cancels, &c), 0);
+        fixture_settle(&f);
+        CHECK_RESULT(c.task, CEL_ECANCELED);
+        pthread_join(thread, NULL);
+        cel_task_unref(c.task);
+        fixture_free(&f);
+}
+
+static int sleep_long(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        return cel_sleep_ms(ctx, 1000000);
+}
+
+TEST(a_task_that_waits_is_cancelled_from_another_thread)
+{
+        fixture f = fixture_new();
+        canceler c = {.task = fixture_spawn(&f, "sleeper", sleep_long, NULL), .spinning = true};
+        pthread_t thread;
+
+        CHECK_INT(pthread_create(&thread, NULL, thread_cancels, &c), 0);
+        fixture_wait(&f, c.task);
+        CHECK_RESULT(c.task, CEL_ECANCELED);
+        pthread_join(thread, NULL);
+        fixture_free(&f);
+}
+
+/* --- What a ctx knows ------------------------------------------------------------------------- */
+
+/* A ctx for the test's own thread. */
+static cel_ctx *own_ctx(fixture *f, const char *name)
+{
+        cel_ctx *ctx;
+
+        cel__loop_leave(cel__runtime_loop(f->runtime)); /* a loop's thread must not block */
+        CHECK_INT(cel_thread_ctx_new(f->runtime, name, &ctx), 0);
+        cel__loop_adopt(cel__runtime_loop(f->runtime));
+        return ctx;
+}
+
+TEST(a_name_is_cut_at_47_bytes_and_a_request_id_at_63)
+{
+        fixture f = fixture_new();
+        char text[100];
+
+        memset(text, 'x', sizeof(text));
+        text[sizeof(text) - 1] = '\0';
+        cel_ctx *ctx = own_ctx(&f, text);
+        CHECK_INT(strlen(cel_ctx_name(ctx)), 47);
+        CHECK_STR(cel_ctx_request_id(ctx), "");
+        cel_ctx_set_request_id(ctx, text);
+        CHECK_INT(strlen(cel_ctx_request_id(ctx)), 63);
+        CHECK(cel_ctx_runtime(ctx) == f.runtime);
+        cel_thread_ctx_free(ctx);
+        fixture_free(&f);
+}
+
+TEST(a_request_id_can_be_set_to_itself_or_a_part_of_itself)
+{
+        fixture f = fixture_new();
+        cel_ctx *ctx = own_ctx(&f, "ctx");
+
+        cel_ctx_set_request_id(ctx, "req-1234");
+        cel_ctx_set_request_id(ctx, cel_ctx_request_id(ctx));
+        CHECK_STR(cel_ctx_request_id(ctx), "req-1234");
+        cel_ctx_set_request_id(ctx, cel_ctx_request_id(ctx) + 4);
+        CHECK_STR(cel_ctx_request_id(ctx), "1234");
+        cel_thread_ctx_free(ctx);
+        fixture_free(&f);
+}
+
+TEST(an_error_text_belongs_to_its_code_and_may_be_used_to_make_the_next)
+{
+        fixture f = fixture_new();
+        cel_ctx *ctx = own_ctx(&f, "ctx");
+
+        CHECK_STR(cel_ctx_error_text(ctx, CEL_EIO), "input or output failed");
+        CHECK_INT(cel_fail(ctx, CEL_EPROTO, "frame of %d bytes", 9), CEL_EPROTO);
+        CHECK_STR(cel_ctx_error_text(ctx, CEL_EPROTO), "frame of 9 bytes");
+        CHECK_STR(cel_ctx_error_text(ctx, CEL_EIO), "input or output failed");
+        CHECK_INT(cel_fail(ctx, CEL_EIO, "read: %s", cel_ctx_error_text(ctx, CEL_EPROTO)), CEL_EIO);
+        CHECK_STR(cel_ctx_error_text(ctx, CEL_EIO), "read: frame of 9 bytes");
+        for (int i = 0; i < 100; i++)
+                cel_fail(ctx, CEL_EIO, "again and %s", cel_ctx_error_text(ctx, CEL_EIO));
+        CHECK_INT(strlen(cel_ctx_error_text(ctx, CEL_EIO)), 511);
+        cel_thread_ctx_free(ctx);
+        fixture_free(&f);
+}
+
+TEST(a_sleep_whose_end_is_the_deadline_ends_well_and_one_after_it_times_out)
+{
+        fixture f = fixture_new();
+        cel_ctx *ctx = own_ctx(&f, "ctx");
+
+        CHECK_INT(cel_ctx_deadline(ctx).ns, CEL_TIME_NEVER.ns);
+        {
+                CEL_WITHIN_MS(ctx, 0);
+                CHECK_INT(cel_ctx_deadline(ctx).ns, cel_ctx_now(ctx).ns);
+                CHECK_INT(cel_sleep_ms(ctx, 0), 0);
+                CHECK_INT(cel_sleep_ms(ctx, -5), 0);
+                CHECK_INT(cel_sleep_ms(ctx, 1), CEL_ETIMEDOUT);
+                CHECK_INT(cel_sleep_ms(ctx, INT64_MAX), CEL_ETIMEDOUT);
+        }
+        CHECK_INT(cel_ctx_deadline(ctx).ns, CEL_TIME_NEVER.ns);
+        CHECK_INT(cel_yield(ctx), 0);
+        cel_thread_ctx_free(ctx);
+        CHECK(cel_thread_ctx_free(NULL) == NULL);
+        fixture_free(&f);
+}

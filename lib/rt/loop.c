@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Design notes. libuv watches descriptors and signals; tasks, timers and mail are ours, because their order
+ * is part of what the runtime promises. A task never switches to another task: it switches to the hub, which
+ * picks the next. The hub is the loop's thread's own stack, so that callbacks of libuv and libcurl run there
+ * and not on a task's small stack. */
+#include "rt/loop.h"
+#include "base/assert.h"
+#include "rt/runtime.h"
+#include "rt/task.h"
+
+enum {
+        TASKS_IN_TURN_MAX = 256, /* before the descriptors get a look */
+};
+
+_Thread_local cel__loop *cel__loop_of_thread;
+
+static void on_wake(uv_async_t *handle)
+{
+        /* Nothing to do: the turn that follows looks at mail and timers. */
+        (void)handle;
+}
+
+static void on_alarm(uv_timer_t *handle)
+{
+        cel__loop *loop = handle->data;
+
+        loop->alarm_ms = 0;
+}
+
+static void on_clock_advance(cel__clock_listener *listener)
+{
+        uv_async_send(&cel__container(listener, cel__loop, clock_listener)->wake);
+}
+
+int cel__loop_init(cel__loop *loop, cel_runtime *runtime, size_t stack_bytes)
+{
+        loop->runtime = runtime;
+        if (uv_loop_init(&loop->uv) < 0)
+                return CEL_ESYSTEM;
+        if (uv_async_init(&loop->uv, &loop->wake, on_wake) < 0) {
+                uv_loop_close(&loop->uv);
+                return CEL_ESYSTEM;
+        }
+        uv_timer_init(&loop->uv, &loop->alarm);
+        loop->alarm.data = loop;
+        cel__list_init(&loop->ready);
+        cel__list_init(&loop->deferred);
+        cel__timers_init(&loop->timers);
+        cel__stack_pool_init(&loop->stacks, stack_bytes);
+        loop->clock_listener.on_advance = on_clock_advance;
+        cel__clock_listen(cel__runtime_clock(runtime), &loop->clock_listener);
+        return 0;
+}
+
+void cel__loop_adopt(cel__loop *loop)
+{
+        cel__loop_of_thread = loop;
+        cel__fiber_init_thread(&loop->hub);
+}
+
+void cel__loop_leave(cel__loop *loop)
+{
+        if (cel__loop_is_here(loop))
+                cel__loop_of_thread = NULL;
+}
+
+void cel__loop_send(cel__loop *loop, cel__mail *mail)
+{
+        cel__mail *head = atomic_load_explicit(&loop->mailbox, memory_order_relaxed);
+
+        do {
+                mail->next = head;
+        } while (!atomic_compare_exchange_weak_explicit(&loop->mailbox, &head, mail, memory_order_release,
+                                                        memory_order_relaxed));
+        if (!head) /* whoever found it empty wakes the loop: many letters, one wake-up */
+                uv_async_send(&loop->wake);
+}
+
+/* Take all letters at once and deliver them oldest first. */
+static bool deliver_mail(cel__loop *loop)
+{
+        cel__mail *newest = atomic_exchange_explicit(&loop->mailbox, NULL, memory_order_acquire);
+        cel__mail *oldest = NULL;
+
+        if (!newest)
+                return false;
+        while (newest) {
+                cel__mail *next = newest->next;
+
+                newest->next = oldest;
+                oldest = newest;
+                newest = next;
+        }
+        while (oldest) {
+                cel__mail *next = oldest->next; /* delivering may free or send it again */
+
+                oldest->deliver(oldest);
+                oldest = next;
+        }
+        return true;
+}
+
+void cel__loop_fini(cel__loop *loop)
+{
+        while (deliver_mail(loop))
+                ; /* what was sent after the last turn still belongs to somebody */
+        cel__loop_leave(loop);
+        cel__clock_unlisten(cel__runtime_clock(loop->runtime), &loop->clock_listener);
+        cel_assert(cel__list_empty(&loop->ready));
+        uv_close((uv_handle_t *)&loop->wake, NULL);
+        uv_close((uv_handle_t *)&loop->alarm, NULL);
+        uv_run(&loop->uv,
+               UV_RUN_DEFAULT); /* lets closed handles call back; nothing else is left to wait for */
+        if (uv_loop_close(&loop->uv) < 0)
+                cel__misuse("a runtime was freed while descriptors or signals were still watched");
+        cel__timers_fini(&loop->timers);
+        cel__stack_pool_fini(&loop->stacks);
+}
+
+void cel__loop_defer(cel__loop *loop, cel__deferred *deferred)
+{
+        if (cel__list_empty(&deferred->node))
+                cel__list_append(&loop->deferred, &deferred->node);
+}
+
+static bool run_ready_tasks(cel__loop *loop)
+{
+        unsigned n = 0;
+
+        while (n < TASKS_IN_TURN_MAX && !cel__list_empty(&loop->ready)) {
+                cel__task_run(cel__task_from_ready_node(cel__list_pop(&loop->ready)));
+                n++;
+        }
+        return n > 0;
+}
+
+/* Those that are due now; what they defer again has its turn after the descriptors. */
+static bool run_deferred(cel__loop *loop)
+{
+        cel__list due;
+        cel__list *node;
+        bool any = !cel__list_empty(&loop->deferred);
+
+        cel__list_init(&due);
+        while ((node = cel__list_pop(&loop->deferred)))
+                cel__list_append(&due, node);
+        while ((node = cel__list_pop(&due))) {
+                cel__deferred *deferred = cel__container(node, cel__deferred, node);
+
+                deferred->run(deferred);
+        }
+        return any;
+}
+
+/* Have libuv wake us when the first timer is due. A manual clock wakes us itself. */
+static void set_alarm(cel__loop *loop, cel_clock *clock)
+{
+        cel_time next = cel__timers_next(&loop->timers);
+
+        if (cel__clock_manual(clock))
+                return;
+        if (next.ns == CEL_TIME_NEVER.ns) {
+                if (loop->alarm_ms != 0)
+                        uv_timer_stop(&loop->alarm);
+                loop->alarm_ms = 0;
+                return;
+        }
+        /* Both clocks are CLOCK_MONOTONIC. Rounded up: a timer never fires early. */
+        int64_t due_ms = next.ns / CEL_NS_PER_MS + 1;
+        if (loop->alarm_ms == due_ms)
+                return;
+        uv_update_time(&loop->uv);
+        int64_t wait_ms = due_ms - (int64_t)uv_now(&loop->uv);
+        uv_timer_start(&loop->alarm, on_alarm, (uint64_t)(wait_ms > 0 ? wait_ms : 0), 0);
+        loop->alarm_ms = due_ms;
+}
+
+void cel__loop_awake(cel__loop *loop)
+{
+        if (atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed) == 0)
+                atomic_store_explicit(&loop->busy_since_ns,
+                                      cel_clock_now(cel__runtime_clock(loop->runtime)).ns,
+                                      memory_order_relaxed);
+}
+
+bool cel__loop_turn(cel__loop *loop, bool may_wait)
+{
+        cel_clock *clock = cel__runtime_clock(loop->runtime);
+        /* Waiting comes first, so that whoever turns the loop sees what the turn has done before it waits
+         * again. */
+        bool wait = may_wait && cel__list_empty(&loop->ready) && cel__list_empty(&loop->deferred) &&
+                    cel__timers_next(&loop->timers).ns > cel_clock_now(clock).ns;
+
+        if (wait) {
+                set_alarm(loop, clock);
+                atomic_store_explicit(&loop->busy_since_ns, 0, memory_order_relaxed);
+        }
+        uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+
+        cel_time now = cel_clock_now(clock);
+        atomic_store_explicit(&loop->busy_since_ns, now.ns, memory_order_relaxed);
+        bool busy = deliver_mail(loop);
+        busy |= cel__timers_fire(&loop->timers, now) > 0;
+        busy |= run_ready_tasks(loop);
+        busy |= run_deferred(loop);
+        busy |= !cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred) ||
+                atomic_load(&loop->mailbox);
+        if (!busy) /* whoever drives the loop step by step waits now */
+                atomic_store_explicit(&loop->busy_since_ns, 0, memory_order_relaxed);
+        return busy;
+}
+
+int64_t cel__loop_busy_ms(const cel__loop *loop, cel_time now)
+{
+        int64_t since = atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed);
+
+        return since == 0 || since > now.ns ? 0 : (now.ns - since) / CEL_NS_PER_MS;
+}

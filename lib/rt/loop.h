@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A loop: one thread's run queue, timers, mailbox and descriptors. */
+#ifndef CEL_RT_LOOP_H
+#define CEL_RT_LOOP_H
+
+#include "base/list.h"
+#include "rt/clock.h"
+#include "rt/fiber.h"
+#include "rt/stack.h"
+#include "rt/timer.h"
+
+#include <celadon/runtime.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+/* A letter to a loop's thread, from any thread. It lives inside whatever it is about and may be sent again
+ * once it was delivered. */
+typedef struct cel__mail {
+        struct cel__mail *next;
+        void (*deliver)(struct cel__mail *mail);
+} cel__mail;
+
+/* Work to be done once, before the loop next waits: many small causes, one effect (such as one write for many
+ * frames). */
+typedef struct cel__deferred {
+        cel__list node; /* in the loop's list while it is due */
+        void (*run)(struct cel__deferred *deferred);
+} cel__deferred;
+
+typedef struct cel__loop {
+        uv_loop_t uv;
+        uv_async_t wake;      /* somebody sent mail, or a manual clock moved */
+        uv_timer_t alarm;     /* the first timer is due */
+        cel_runtime *runtime; /* borrowed */
+
+        cel__fiber hub;    /* what runs when no task does */
+        cel_task *running; /* borrowed; NULL while the hub runs */
+        cel__list ready;   /* tasks whose turn has come, first come first served */
+        cel__timers timers;
+        cel__list deferred;
+        cel__stack_pool stacks;
+        int64_t alarm_ms; /* what `alarm` is set to, on uv's clock; 0: not set */
+
+        _Atomic(cel__mail *) mailbox; /* newest first */
+        cel__clock_listener clock_listener;
+
+        /* For the guardian, from its own thread. */
+        _Atomic int64_t busy_since_ns; /* when it last stopped waiting; 0 while it waits */
+} cel__loop;
+
+int cel__loop_init(cel__loop *loop, cel_runtime *runtime, size_t stack_bytes);
+void cel__loop_fini(cel__loop *loop);
+
+/* The calling thread is this loop's from now on, until cel__loop_leave() or cel__loop_fini(). */
+void cel__loop_adopt(cel__loop *loop);
+void cel__loop_leave(cel__loop *loop);
+
+/* The loop that the calling thread runs, or NULL. Of the thread and not of the loop, because others ask while
+ * it changes. */
+extern _Thread_local cel__loop *cel__loop_of_thread;
+
+/* Is the calling thread the one that runs this loop? */
+static inline bool cel__loop_is_here(const cel__loop *loop)
+{
+        return cel__loop_of_thread == loop;
+}
+
+/* The loop has stopped waiting: its descriptors have news. */
+void cel__loop_awake(cel__loop *loop);
+
+/* One turn: look at the descriptors, with `may_wait` wait if there is nothing to do; then deliver mail, fire
+ * timers, run ready tasks and what is deferred. Never waits after it has run something. Returns false when
+ * the turn found nothing to do. */
+bool cel__loop_turn(cel__loop *loop, bool may_wait);
+
+/* Send `mail`; it is delivered on the loop's thread. Callable from any thread; letters of one sender arrive
+ * in order. */
+void cel__loop_send(cel__loop *loop, cel__mail *mail);
+
+/* Run `deferred` before the loop next waits; it is fine to say so many times. On the loop's thread. */
+void cel__loop_defer(cel__loop *loop, cel__deferred *deferred);
+
+/* For how long the loop has been busy without a look at its descriptors, in ms. Callable from any thread. */
+int64_t cel__loop_busy_ms(const cel__loop *loop, cel_time now);
+
+#endif

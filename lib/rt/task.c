@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rt/task.h"
+#include "base/assert.h"
+#include "rt/runtime.h"
+
+#include <stdlib.h>
+
+cel_task *cel__ctx_task(const cel_ctx *ctx)
+{
+        return ctx->loop ? cel__container(ctx, cel_task, ctx) : NULL;
+}
+
+/* --- Life
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void task_free(cel_task *task)
+{
+        cel_assert(task->state == CEL__TASK_ENDED && !task->stack);
+        cel__future_fini(&task->future);
+        cel__ctx_fini(&task->ctx);
+        free(task);
+}
+
+cel_task *cel_task_ref(cel_task *task)
+{
+        atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
+        return task;
+}
+
+cel_task *cel_task_unref(cel_task *task)
+{
+        if (task && atomic_fetch_sub(&task->refs, 1) == 1)
+                task_free(task);
+        return NULL;
+}
+
+cel_future *cel_task_future(cel_task *task)
+{
+        return &task->future;
+}
+
+/* The first and last thing on a task's stack. */
+static void task_main(void *arg)
+{
+        cel_task *task = arg;
+        cel_scope *scope = task->scope;
+        int result = task->fn(&task->ctx, task->arg);
+
+        task->state = CEL__TASK_ENDED;
+        task->scope = NULL;
+        cel_future_complete(&task->future, result, NULL);
+        cel__scope_task_ended(scope, task, result); /* the scope may be gone after this */
+        cel__fiber_leave(&task->fiber, &task->ctx.loop->hub);
+}
+
+/* On the hub: the task has left its stack for good. */
+static void task_bury(cel_task *task)
+{
+        cel__loop *loop = task->ctx.loop;
+
+        if (cel__stack_overflowed(task->stack))
+                cel__misuse("task \"%s\" overflowed its stack of %zu bytes: cel_runtime_options.stack_bytes "
+                            "sets it",
+                            task->ctx.name, task->stack->bytes);
+        cel__fiber_fini(&task->fiber);
+        cel__stack_put(&loop->stacks, task->stack);
+        task->stack = NULL;
+        cel__runtime_task_leave(task->ctx.runtime);
+        cel_task_unref(task);
+}
+
+void cel__task_run(cel_task *task)
+{
+        cel__loop *loop = task->ctx.loop;
+
+        task->state = CEL__TASK_RUNNING;
+        loop->running = task;
+        cel__fiber_switch(&loop->hub, &task->fiber);
+        loop->running = NULL;
+        if (task->state == CEL__TASK_ENDED)
+                task_bury(task);
+}
+
+void cel__task_park(cel_task *task)
+{
+        /* A wake-up may have come before: then the task is in the ready list already and is run again from
+         * there. */
+        if (task->state == CEL__TASK_RUNNING)
+                task->state = CEL__TASK_PARKED;
+        cel__fiber_switch(&task->fiber, &task->ctx.loop->hub);
+}
+
+static void make_ready(cel_task *task)
+{
+        task->state = CEL__TASK_READY;
+        cel__list_append(&task->ctx.loop->ready, &task->ready_node);
+}
+
+static void deliver_wake(cel__mail *mail)
+{
+        make_ready(cel__container(mail, cel_task, wake_mail));
+}
+
+void cel__task_wake(cel_task *task)
+{
+        if (cel__loop_is_here(task->ctx.loop))
+                make_ready(task);
+        else
+                cel__loop_send(task->ctx.loop, &task->wake_mail);
+}
+
+/* --- Cancellation ----------------------------------------------------------------------------- */
+
+static void cancel_here(cel_task *task)
+{
+        atomic_store(&task->ctx.canceled, true);
+        if (task->ctx.wait && task->ctx.shields == 0)
+                cel__wait_finish(task->ctx.wait, CEL_ECANCELED);
+}
+
+static void deliver_cancel(cel__mail *mail)
+{
+        cel_task *task = cel__container(mail, cel_task, cancel_mail);
+
+        cancel_here(task);
+        cel_task_unref(task);
+}
+
+void cel_task_cancel(cel_task *task)
+{
+        if (cel__loop_is_here(task->ctx.loop)) {
+                cancel_here(task);
+        } else if (!atomic_exchange(&task->cancel_sent, true)) {
+                /* At once, for a task that only looks; the letter ends its wait. */
+                atomic_store(&task->ctx.canceled, true);
+                cel_task_ref(task);
+                cel__loop_send(task->ctx.loop, &task->cancel_mail);
+        }
+}
+
+/* --- Spawning --------------------------------------------------------------------------------- */
+
+static int task_new(cel_scope *scope, const cel_ctx *parent, const char *name, cel_task **ret_task)
+{
+        cel_task *task = calloc(1, sizeof(*task));
+
+        if (!task)
+                return CEL_ENOMEM;
+        int r = cel__ctx_init(&task->ctx, scope->runtime, scope->loop, name, parent);
+        if (r >= 0) {
+                task->stack = cel__stack_get(&scope->loop->stacks);
+                r = task->stack ? 0 : CEL_ENOMEM;
+        }
+        if (r < 0) {
+                cel__ctx_fini(&task->ctx);
+                free(task);
+                return r;
+        }
+        cel__future_init(&task->future, task);
+        cel__list_init(&task->ready_node);
+        cel__list_init(&task->scope_node);
+        task->wake_mail.deliver = deliver_wake;
+        task->cancel_mail.deliver = deliver_cancel;
+        cel__fiber_init(&task->fiber, task->stack->lo, task->stack->bytes, task_main, task);
+        *ret_task = task;
+        return 0;
+}
+
+int cel__task_spawn(cel_scope *scope, const cel_ctx *parent, const char *name, cel_task_fn fn, void *arg,
+                    cel_task **ret_task)
+{
+        cel_task *task;
+        int r = cel__runtime_task_enter(scope->runtime);
+
+        if (r < 0)
+                return r;
+        r = task_new(scope, parent, name, &task);
+        if (r < 0) {
+                cel__runtime_task_leave(scope->runtime);
+                return r;
+        }
+        task->fn = fn;
+        task->arg = arg;
+        task->scope = scope;
+        atomic_init(&task->refs, ret_task ? 2 : 1); /* one is the running task's own */
+        task->state = CEL__TASK_READY;
+        cel__scope_add(scope, task);
+        cel__task_wake(task);
+        if (ret_task)
+                *ret_task = task;
+        return 0;
+}
+
+int cel_spawn(cel_ctx *ctx, cel_scope *scope, const char *name, cel_task_fn fn, void *arg,
+              cel_task **ret_task)
+{
+        int r = cel__task_spawn(scope, ctx, name, fn, arg, ret_task);
+
+        if (r < 0)
+                return cel_fail(ctx, r, "task \"%s\" cannot be started: %s", name, cel_error_text(r));
+        return 0;
+}
+
+int cel_task_await(cel_ctx *ctx, cel_task *task)
+{
+        return cel_await(ctx, &task->future, NULL);
+}

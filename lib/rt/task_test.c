@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fixture.h"
+#include "test.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int sleep_100(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        return cel_sleep_ms(ctx, 100);
+}
+
+TEST(a_sleeping_task_wakes_when_its_time_has_come_and_not_before)
+{
+        fixture f = fixture_new();
+        cel_task *sleeper = fixture_spawn(&f, "sleeper", sleep_100, NULL);
+
+        fixture_advance_ms(&f, 99);
+        CHECK_PENDING(sleeper);
+        fixture_advance_ms(&f, 1);
+        CHECK_RESULT(sleeper, 0);
+        fixture_free(&f);
+}
+
+static int sleep_within_50(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        CEL_WITHIN_MS(ctx, 50);
+        return cel_sleep_ms(ctx, 100);
+}
+
+TEST(a_deadline_ends_a_wait)
+{
+        fixture f = fixture_new();
+        cel_task *sleeper = fixture_spawn(&f, "sleeper", sleep_within_50, NULL);
+
+        fixture_advance_ms(&f, 49);
+        CHECK_PENDING(sleeper);
+        fixture_advance_ms(&f, 1);
+        CHECK_RESULT(sleeper, CEL_ETIMEDOUT);
+        fixture_free(&f);
+}
+
+static int nest_deadlines(cel_ctx *ctx, void *arg)
+{
+        cel_time *seen = arg;
+        CEL_WITHIN_MS(ctx, 100);
+
+        seen[0] = cel_ctx_deadline(ctx);
+        {
+                CEL_WITHIN_MS(ctx, 200);
+                seen[1] = cel_ctx_deadline(ctx); /* a wider one inside changes nothing */
+        }
+        {
+                CEL_WITHIN_MS(ctx, 10);
+                seen[2] = cel_ctx_deadline(ctx);
+        }
+        seen[3] = cel_ctx_deadline(ctx);
+        return 0;
+}
+
+TEST(deadlines_nest_and_only_ever_tighten)
+{
+        fixture f = fixture_new();
+        cel_time seen[4];
+        int64_t now = cel_clock_now(f.clock).ns;
+
+        CHECK_RESULT(fixture_spawn(&f, "nester", nest_deadlines, seen), 0);
+        CHECK_INT(seen[0].ns, now + 100 * CEL_NS_PER_MS);
+        CHECK_INT(seen[1].ns, now + 100 * CEL_NS_PER_MS);
+        CHECK_INT(seen[2].ns, now + 10 * CEL_NS_PER_MS);
+        CHECK_INT(seen[3].ns, now + 100 * CEL_NS_PER_MS);
+        fixture_free(&f);
+}
+
+TEST(cancelling_a_task_ends_its_wait)
+{
+        fixture f = fixture_new();
+        cel_task *sleeper = fixture_spawn(&f, "sleeper", sleep_100, NULL);
+
+        cel_task_cancel(sleeper);
+        fixture_settle(&f);
+        CHECK_RESULT(sleeper, CEL_ECANCELED);
+        fixture_free(&f);
+}
+
+typedef struct order {
+        char text[64];
+        size_t n;
+} order;
+
+typedef struct speaker {
+        order *order;
+        char letter;
+} speaker;
+
+static int speak_thrice(cel_ctx *ctx, void *arg)
+{
+        speaker *s = arg;
+
+        for (int i = 0; i < 3; i++) {
+                s->order->text[s->order->n++] = s->letter;
+                int r = cel_yield(ctx);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int three_speakers(cel_ctx *ctx, void *arg)
+{
+        speaker speakers[] = {{arg, 'a'}, {arg, 'b'}, {arg, 'c'}};
+        cel_scope *scope;
+
+        int r = cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope);
+        if (r < 0)
+                return r;
+        for (int i = 0; i < 3 && r >= 0; i++)
+                r = cel_spawn(ctx, scope, "speaker", speak_thrice, &speakers[i], NULL);
+        int closed = cel_scope_close(ctx, scope);
+        return r < 0 ? r : closed;
+}
+
+TEST(tasks_that_yield_take_turns)
+{
+        fixture f = fixture_new();
+        order o = {0};
+
+        CHECK_RESULT(fixture_spawn(&f, "speakers", three_speakers, &o), 0);
+        CHECK_STR(o.text, "abcabcabc");
+        fixture_free(&f);
+}
+
+/* --- Scopes ----------------------------------------------------------------------------------- */
+
+typedef struct family {
+        cel_scope_mode mode;
+        int results[2];
+} family;
+
+static int fail_after_10(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        int r = cel_sleep_ms(ctx, 10);
+
+        return r < 0 ? r : cel_fail(ctx, CEL_EPROTO, "the child's own words");
+}
+
+static int remember_sleep_100(cel_ctx *ctx, void *arg)
+{
+        int *result = arg;
+
+        return *result = cel_sleep_ms(ctx, 100);
+}
+
+static int parent(cel_ctx *ctx, void *arg)
+{
+        family *fam = arg;
+        cel_scope *scope;
+        int r = cel_scope_open(ctx, fam->mode, &scope);
+
+        if (r < 0)
+                return r;
+        CHECK_INT(cel_spawn(ctx, scope, "failing", fail_after_10, NULL, NULL), 0);
+        CHECK_INT(cel_spawn(ctx, scope, "sleeping", remember_sleep_100, &fam->results[0], NULL), 0);
+        r = cel_scope_close(ctx, scope);
+        if (r < 0)
+                CHECK_STR(cel_ctx_error_text(ctx, r), "the child's own words");
+        return r;
+}
+
+TEST(the_first_failure_cancels_the_siblings_and_is_what_close_returns)
+{
+        fixture f = fixture_new();
+        family fam = {.mode = CEL_SCOPE_FAIL_FAST, .results = {1, 1}};
+        cel_task *task = fixture_spawn(&f, "parent", parent, &fam);
+
+        fixture_advance_ms(&f, 10);
+        CHECK_RESULT(task, CEL_EPROTO);
+        CHECK_INT(fam.results[0], CEL_ECANCELED);
+        fixture_free(&f);
+}
+
+TEST(a_collecting_scope_lets_the_siblings_end_on_their_own)
+{
+        fixture f = fixture_new();
+        family fam = {.mode = CEL_SCOPE_COLLECT_ALL, .results = {1, 1}};
+        cel_task *task = fixture_spawn(&f, "parent", parent, &fam);
+
+        fixture_advance_ms(&f, 10);
+        CHECK_PENDING(task);
+        fixture_advance_ms(&f, 90);
+        CHECK_RESULT(task, CEL_EPROTO);
+        CHECK_INT(fam.results[0], 0);
+        fixture_free(&f);
+}
+
+static int stubborn(cel_ctx *ctx, void *arg)
+{
+        int *steps = arg;
+
+        if (cel_sleep_ms(ctx, 1000) == CEL_ECANCELED)
+                ++*steps;
+        if (cel_yield(ctx) == CEL_ECANCELED)
+                ++*steps;
+        return 0;
+}
+
+static int close_under_deadline(cel_ctx *ctx, void *arg)
+{
+        cel_scope *scope;
+        CEL_WITHIN_MS(ctx, 20);
+
+        CHECK_INT(cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope), 0);
+        CHECK_INT(cel_spawn(ctx, scope, "stubborn", stubborn, arg, NULL), 0);
+        int r = cel_scope_close(ctx, scope);
+        CHECK_INT(*(int *)arg, 2); /* close returned after the task had ended */
+        return r;
+}
+
+TEST(a_scope_whose_deadline_passes_cancels_its_tasks_and_still_waits_for_them)
+{
+        fixture f = fixture_new();
+        int steps = 0;
+        cel_task *task = fixture_spawn(&f, "closer", close_under_deadline, &steps);
+
+        fixture_advance_ms(&f, 20);
+        CHECK_RESULT(task, CEL_ETIMEDOUT);
+        fixture_free(&f);
+}
+
+/* --- Limits and mistakes ---------------------------------------------------------------------- */
+
+TEST(more_tasks_than_allowed_is_an_error_code)
+{
+        cel_runtime *runtime;
+        cel_scope *scope;
+
+        CHECK_INT(cel_runtime_new(&(cel_runtime_options){.tasks_max = 2}, &runtime), 0);
+        cel__loop_adopt(cel__runtime_loop(runtime));
+        CHECK_INT(cel__scope_new(runtime, cel__runtime_loop(runtime), CEL_SCOPE_COLLECT_ALL, &scope), 0);
+        CHECK_INT(cel__task_spawn(scope, NULL, "one", sleep_100, NULL, NULL), 0);
+        CHECK_INT(cel__task_spawn(scope, NULL, "two", sleep_100, NULL, NULL), 0);
+        CHECK_INT(cel__task_spawn(scope, NULL, "three", sleep_100, NULL, NULL), CEL_EFULL);
+        cel_scope_cancel(scope);
+        while (cel__loop_turn(cel__runtime_loop(runtime), false))
+                ;
+        cel__scope_free(scope);
+        cel_runtime_free(runtime);
+}
+
+/* Run fn in a child process and return what it printed to standard error before it died of a signal. */
+static void death_of(cel_task_fn fn, void *arg, char *text, size_t text_bytes)
+{
+        int fds[2];
+        int status;
+
+        CHECK_INT(pipe(fds), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                dup2(fds[1], STDERR_FILENO);
+                close(fds[0]);
+                signal(SIGABRT, SIG_DFL); /* the test runner's own */
+                fixture f = fixture_new();
+                fixture_spawn(&f, "victim", fn, arg);
+                _exit(0);
+        }
+        close(fds[1]);
+        size_t n = 0;
+        for (ssize_t got; n < text_bytes - 1 && (got = read(fds[0], text + n, text_bytes - 1 - n)) > 0;)
+                n += (size_t)got;
+        text[n] = '\0';
+        close(fds[0]);
+        CHECK_INT(waitpid(pid, &status, 0), pid);
+        CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
+}
+
+static volatile bool forever = true; /* the compiler must not see through the recursion */
+
+static int recurse(cel_ctx *ctx, void *arg)
+{
+        volatile char block[512];
+
+        block[0] = (char)(uintptr_t)arg;
+        return forever ? recurse(ctx, (void *)(uintptr_t)(block[0] + 1)) + block[0] : 0;
+}
+
+TEST(a_stack_overflow_names_the_task)
+{
+        char text[8192];
+
+        death_of(recurse, NULL, text, sizeof(text));
+        CHECK(strstr(text, "task \"victim\" overflowed its stack") != NULL);
+}
+
+static int use_anothers_ctx(cel_ctx *ctx, void *arg)
+{
+        (void)ctx;
+        return cel_sleep_ms(arg, 1);
+}
+
+static int lend_ctx(cel_ctx *ctx, void *arg)
+{
+        cel_scope *scope;
+
+        (void)arg;
+        cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope);
+        cel_spawn(ctx, scope, "thief", use_anothers_ctx, ctx, NULL);
+        return cel_scope_close(ctx, scope);
+}
+
+TEST(waiting_with_another_tasks_ctx_aborts_with_a_sentence)
+{
+        char text[8192];
+
+        death_of(lend_ctx, NULL, text, sizeof(text));
+        CHECK(strstr(text, "the ctx of task \"victim\" was used to wait for \"sleep\" by somebody else") !=
+              NULL);
+}
+
+/* --- Inheritance ------------------------------------------------------------------------------ */
+
+static int copy_request_id(cel_ctx *ctx, void *arg)
+{
+        snprintf(arg, 64, "%s/%s", cel_ctx_name(ctx), cel_ctx_request_id(ctx));
+        return 0;
+}
+
+static int spawn_with_request_id(cel_ctx *ctx, void *arg)
+{
+        cel_scope *scope;
+
+        cel_ctx_set_request_id(ctx, "req-7");
+        CHECK_INT(cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope), 0);
+        CHECK_INT(cel_spawn(ctx, scope, "child", copy_request_id, arg, NULL), 0);
+        return cel_scope_close(ctx, scope);
+}
+
+TEST(a_spawned_task_inherits_the_request_id)
+{
+        fixture f = fixture_new();
+        char text[64];
+
+        CHECK_RESULT(fixture_spawn(&f, "parent", spawn_with_request_id, text), 0);
+        CHECK_STR(text, "child/req-7");
+        fixture_free(&f);
+}
