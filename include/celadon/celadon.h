@@ -18,4 +18,10 @@
 #include <celadon/log.h>
 #include <celadon/runtime.h>
 
+#include <celadon/headers.h>
+#include <celadon/message.h>
+#include <celadon/transport.h>
+
+#include <celadon/notification.h>
+
 #endif

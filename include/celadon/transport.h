@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A transport: the way to one message bus, chosen by a URL.
+ *     rabbit://user:password@host1:5672,host2:5672/vhost?option=value
+ * It connects by itself, reconnects by itself, and restores what was declared and consumed. */
+#ifndef CELADON_TRANSPORT_H
+#define CELADON_TRANSPORT_H
+
+#include <celadon/ctx.h>
+#include <celadon/message.h>
+
+typedef struct cel_transport cel_transport;
+
+typedef enum cel_publish_flags {
+        CEL_PUBLISH_MANDATORY = 1, /* fail with CEL_EUNROUTABLE when no queue takes the message */
+} cel_publish_flags;
+
+/* A queue and, unless `exchange` is NULL, its binding to a topic exchange, declared too. */
+typedef struct cel_queue {
+        const char *name;
+        const char *exchange;
+        const char *binding_key;
+        bool durable;
+        bool auto_delete;
+} cel_queue;
+
+CEL_BEGIN
+
+/* Open a transport on the ctx's loop; the ctx is a task's, here and wherever a transport is closed, freed or
+ * consumed from, while any ctx may publish. Connecting goes on in the background; a bus that is down is no
+ * error here.
+ * Owns:   *ret_transport is yours. `url` is copied; its password never appears in a log or an error.
+ * Waits:  never.
+ * Errors: CEL_EINVAL (the URL or one of its options: the text says which), CEL_ENOSUPPORT (the scheme, or a
+ *         thread's ctx), CEL_ENOMEM. */
+CEL_API int cel_transport_open(cel_ctx *ctx, const char *url, cel_transport **ret_transport);
+
+/* Wait until the transport is connected.
+ * Waits:  until it is, until the bus refuses the credentials or the virtual host, the deadline or
+ *         cancellation.
+ * Errors: CEL_EAUTH, CEL_EACCESS, CEL_ETLS (certificate), CEL_ETIMEDOUT (the text has the last failure),
+ *         CEL_ECANCELED. */
+CEL_API int cel_transport_ready(cel_ctx *ctx, cel_transport *transport);
+
+/* Take leave of the bus: flush, close, free.
+ * Waits:  until the bus has answered, at most 2 seconds.
+ * Errors: none that matter: when it returns, the transport is gone. */
+CEL_API void cel_transport_close(cel_ctx *ctx, cel_transport *transport);
+
+/* Free at once, without a goodbye. Never waits; waiting calls of other tasks return CEL_ECLOSED. */
+CEL_API cel_transport *cel_transport_free(cel_transport *transport);
+
+/* Declare `queue` (and its exchange and binding), now and again after each reconnect.
+ * Waits:  for the bus, the deadline or cancellation.
+ * Errors: CEL_ECONFLICT (exists with other settings: the text has the bus's own words), CEL_EACCESS,
+ *         CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ECLOSED, CEL_ENOMEM. */
+CEL_API int cel_transport_declare_queue(cel_ctx *ctx, cel_transport *transport, const cel_queue *queue);
+
+/* Publish one message and wait until the bus has confirmed it.
+ * Owns:   all of `message` is borrowed until this returns.
+ * Waits:  for a connection, for the confirmation, the deadline or cancellation.
+ * Errors: CEL_EUNROUTABLE (with CEL_PUBLISH_MANDATORY), CEL_ENACK, CEL_ENOTFOUND (no such exchange),
+ *         CEL_EACCESS, CEL_ETOOBIG; CEL_EUNKNOWN when the connection broke before the confirmation, and
+ *         CEL_ETIMEDOUT or CEL_ECANCELED when the wait ended first: the message may then have arrived or not;
+ *         CEL_ECLOSED, CEL_ENOMEM: it did not. */
+CEL_API int cel_publish(cel_ctx *ctx, cel_transport *transport, const cel_message *message, unsigned flags);
+
+CEL_END
+
+CEL_AUTO_WITH(cel_transport, cel_transport_free)
+
+#endif
