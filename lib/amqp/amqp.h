@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One AMQP 0-9-1 connection that keeps itself up.
+ *
+ * It connects, reconnects and restores by itself: what was declared and consumed is declared and consumed
+ * again. It belongs to one loop; publishing and settling may come from any thread.
+ *
+ *     cel__amqp_open(ctx, &options, &amqp);
+ *     cel__amqp_channel_open(ctx, amqp, &(cel__amqp_channel_options){.confirms = true}, &channel);
+ *     cel__amqp_publish(ctx, channel, &message, CEL_PUBLISH_MANDATORY);
+ */
+#ifndef CEL_AMQP_AMQP_H
+#define CEL_AMQP_AMQP_H
+
+#include "wire/content.h"
+#include "wire/url.h"
+
+#include <celadon/transport.h>
+
+typedef struct cel__amqp cel__amqp;
+typedef struct cel__amqp_channel cel__amqp_channel;
+
+typedef enum cel__amqp_login { CEL__AMQP_AMQPLAIN, CEL__AMQP_PLAIN, CEL__AMQP_EXTERNAL } cel__amqp_login;
+
+typedef struct cel__amqp_options {
+        cel__url *url;    /* taken, also on failure: hosts, credentials, virtual host */
+        const char *name; /* copied; the connection's name, as the broker and the logs show it */
+        cel__amqp_login login;
+        bool tls;
+        const char *ca_file, *cert_file, *key_file; /* borrowed during the call */
+        unsigned heartbeat_s;                       /* 0: none */
+        size_t body_bytes_max; /* a message with a larger body is given back to its queue's dead letters */
+} cel__amqp_options;
+
+/* A message off a queue. `content` is the receiver's. */
+typedef struct cel__amqp_delivery {
+        cel__content *content; /* owned; NULL for a message that cannot be read: then `refused` says why */
+        const char *refused;
+        const char *queue;          /* where it comes from; valid during the callback */
+        cel__amqp_channel *channel; /* borrowed */
+        unsigned incarnation;       /* of the channel: a tag means nothing to a later one */
+        uint64_t tag;
+} cel__amqp_delivery;
+
+typedef struct cel__amqp_channel_options {
+        bool confirms;     /* for publishing */
+        uint16_t prefetch; /* for consuming: deliveries that may be unsettled, for each consumer; 0: no limit
+                            */
+        /* Called on the loop, outside any task: must not wait. */
+        void (*on_delivery)(void *arg, cel__amqp_delivery *delivery);
+        void *arg; /* borrowed */
+} cel__amqp_channel_options;
+
+typedef enum cel__amqp_settlement { CEL__AMQP_ACK, CEL__AMQP_REQUEUE, CEL__AMQP_REJECT } cel__amqp_settlement;
+
+/* Open a connection on the ctx's loop. Connecting goes on in the background.
+ * Errors: CEL_EINVAL (a TLS file; the ctx has the text), CEL_ENOMEM. */
+int cel__amqp_open(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **ret_amqp);
+
+/* As cel_transport_ready(). */
+int cel__amqp_ready(cel_ctx *ctx, cel__amqp *amqp);
+
+/* Take leave, at most 2 s, and free it with all its channels. */
+void cel__amqp_close(cel_ctx *ctx, cel__amqp *amqp);
+
+/* Free at once: waiting calls return CEL_ECLOSED. Never waits. */
+cel__amqp *cel__amqp_free(cel__amqp *amqp);
+
+/* A channel. It is opened, and opened again, by the connection.
+ * Errors: CEL_ENOMEM, CEL_EFULL. */
+int cel__amqp_channel_open(cel_ctx *ctx, cel__amqp *amqp, const cel__amqp_channel_options *options,
+                           cel__amqp_channel **ret_channel);
+
+/* Close it; its consumers end, what was not settled goes back to the queues. Its memory lives until the
+ * connection's end. */
+void cel__amqp_channel_close(cel__amqp_channel *channel);
+
+/* Declare a queue, its exchange and its binding, now and after each reconnect. As
+ * cel_transport_declare_queue(). */
+int cel__amqp_declare(cel_ctx *ctx, cel__amqp_channel *channel, const cel_queue *queue);
+
+/* Consume `queue`, now and after each reconnect.
+ * Errors: as cel__amqp_declare(), CEL_ENOTFOUND. */
+int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue);
+
+/* Stop consuming, all queues of the channel; deliveries under way can still be settled.
+ * Waits: until the broker has agreed: no delivery comes after that. */
+int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel);
+
+/* As cel_publish(). `channel` has confirms. */
+int cel__amqp_publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *message, unsigned flags);
+
+/* Has the channel that a delivery came on gone? Then it cannot be settled any more. From any thread. */
+bool cel__amqp_is_stale(const cel__amqp_delivery *delivery);
+
+/* Settle a delivery. From any thread; never waits.
+ * Errors: CEL_ECLOSED when the channel it came on is gone: the broker has given the message to somebody else
+ *         by then. */
+int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__amqp_settlement how);
+
+#endif

@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Design notes. Bytes come in on the loop's hub: frames are cut out of them and handed to whom they concern,
+ * which never waits. Bytes go out under the mutex, whole frames only, from whichever thread has something to
+ * say; a turn's frames are gathered and written once. Tasks only ever wait for outcomes. */
+#include "amqp/connection.h"
+#include "base/assert.h"
+#include "base/random.h"
+#include "rt/runtime.h"
+#include "rt/task.h"
+
+#include <celadon/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+        READ_BYTES = 64 * 1024,
+        READS_IN_TURN_MAX = 32, /* then others have their turn */
+        OUT_BYTES_KEEP = 256 * 1024,
+};
+
+static const char *const state_name[CONN_STATES] = {
+        [CONN_DOWN] = "down", [CONN_CONNECTING] = "connecting", [CONN_GREETING] = "greeting",
+        [CONN_OPEN] = "open", [CONN_BLOCKED] = "blocked",       [CONN_CLOSING] = "closing",
+        [CONN_GONE] = "gone",
+};
+
+static const bool may_enter[CONN_STATES][CONN_STATES] = {
+        [CONN_DOWN] = {[CONN_CONNECTING] = true, [CONN_GONE] = true},
+        [CONN_CONNECTING] = {[CONN_GREETING] = true, [CONN_DOWN] = true},
+        [CONN_GREETING] = {[CONN_OPEN] = true, [CONN_DOWN] = true},
+        [CONN_OPEN] = {[CONN_BLOCKED] = true, [CONN_CLOSING] = true, [CONN_DOWN] = true},
+        [CONN_BLOCKED] = {[CONN_OPEN] = true, [CONN_CLOSING] = true, [CONN_DOWN] = true},
+        [CONN_CLOSING] = {[CONN_DOWN] = true},
+};
+
+void conn_enter_locked(cel__amqp *amqp, conn_state next)
+{
+        if (!may_enter[amqp->state][next])
+                cel__misuse("AMQP connection %s cannot go from %s to %s", amqp->name, state_name[amqp->state],
+                            state_name[next]);
+        cel_debug(NULL, "AMQP-STATE", "%s: %s -> %s", amqp->name, state_name[amqp->state], state_name[next]);
+        amqp->state = next;
+        conn_wake_publishers_locked(amqp);
+}
+
+bool conn_is_open(conn_state state)
+{
+        return state == CONN_OPEN || state == CONN_BLOCKED;
+}
+
+void conn_wake_publishers_locked(cel__amqp *amqp)
+{
+        for (cel__list *node; (node = cel__list_pop(&amqp->publishers));)
+                cel__wait_finish(cel__container(node, cel__waiter, node)->wait, 0);
+}
+
+void conn_attention(cel__amqp *amqp)
+{
+        char token = 0;
+
+        cel_channel_try_send(amqp->attention, &token); /* full: it will look anyway */
+}
+
+int conn_error_of_reply(unsigned reply_code)
+{
+        switch (reply_code) {
+        case 311: /* CONTENT_TOO_LARGE */
+                return CEL_ETOOBIG;
+        case 312: /* NO_ROUTE */
+                return CEL_EUNROUTABLE;
+        case 403: /* ACCESS_REFUSED */
+        case 530: /* NOT_ALLOWED: an unknown or forbidden virtual host */
+                return CEL_EACCESS;
+        case 404: /* NOT_FOUND */
+                return CEL_ENOTFOUND;
+        case 405: /* RESOURCE_LOCKED */
+                return CEL_EBUSY;
+        case 406: /* PRECONDITION_FAILED */
+                return CEL_ECONFLICT;
+        case 540: /* NOT_IMPLEMENTED */
+                return CEL_ENOSUPPORT;
+        default:
+                return CEL_ECLOSED;
+        }
+}
+
+/* --- Bytes out -------------------------------------------------------------------------------- */
+
+static void want_locked(cel__amqp *amqp)
+{
+        if (amqp->poller)
+                cel__poller_want(amqp->poller, CEL__READABLE | amqp->poll_for);
+}
+
+int conn_flush_locked(cel__amqp *amqp)
+{
+        if (!amqp->stream)
+                return 0;
+        while (cel__buf_used(&amqp->out) > 0) {
+                int needs = 0;
+                ssize_t n = amqp->stream->ops->try_write(amqp->stream, cel__buf_head(&amqp->out),
+                                                         cel__buf_used(&amqp->out), &needs);
+
+                if (n == CEL_EAGAIN) {
+                        amqp->poll_for = needs;
+                        return 0;
+                }
+                if (n < 0)
+                        return (int)n;
+                cel__buf_consume(&amqp->out, (size_t)n);
+                amqp->written_at = cel_clock_now(cel__runtime_clock(amqp->runtime));
+        }
+        amqp->poll_for = 0;
+        cel__buf_clear(&amqp->out, OUT_BYTES_KEEP);
+        if (!cel__list_empty(&amqp->publishers))
+                conn_wake_publishers_locked(amqp);
+        return 0;
+}
+
+/* On the loop: write, and have the poller tell when more can be written. */
+static void flush_here(cel__amqp *amqp)
+{
+        char text[CEL__STREAM_ERROR_BYTES] = "no memory for an acknowledgement";
+
+        pthread_mutex_lock(&amqp->mutex);
+        int r = amqp->stream && amqp->unsettled ? CEL_ENOMEM : conn_flush_locked(amqp);
+        if (r < 0 && r != CEL_ENOMEM)
+                snprintf(text, sizeof(text), "%s", amqp->stream->error);
+        else
+                want_locked(amqp);
+        pthread_mutex_unlock(&amqp->mutex);
+        if (r < 0)
+                conn_lost(amqp, r, "%s", text);
+}
+
+static void on_flush(cel__deferred *deferred)
+{
+        flush_here(cel__container(deferred, cel__amqp, flush));
+}
+
+void conn_flush_later_locked(cel__amqp *amqp)
+{
+        if (cel__loop_is_here(amqp->loop)) {
+                cel__loop_defer(amqp->loop, &amqp->flush);
+        } else if (!atomic_exchange(&amqp->rouse_sent, true)) {
+                conn_ref(amqp);
+                cel__loop_send(amqp->loop, &amqp->rouse);
+        }
+}
+
+static void deliver_rouse(cel__mail *mail)
+{
+        cel__amqp *amqp = cel__container(mail, cel__amqp, rouse);
+
+        atomic_store(&amqp->rouse_sent, false);
+        flush_here(amqp);
+        heartbeat_check(amqp);
+        conn_unref(amqp);
+}
+
+int conn_send_locked(cel__amqp *amqp, uint16_t channel, amqp_method_number_t id, const void *method)
+{
+        int r = cel__frame_put_method(&amqp->out, channel, id, method);
+
+        if (r >= 0)
+                conn_flush_later_locked(amqp);
+        return r;
+}
+
+/* --- Bytes in --------------------------------------------------------------------------------- */
+
+static void expectation_meet(expectation *expected, const void *method)
+{
+        if (expected->on_method)
+                expected->on_method(expected->arg, method);
+        cel__wait_finish(expected->wait, 0);
+        *expected = (expectation){0};
+}
+
+/* connection.close from the broker: the farewell decides whether trying again makes sense. */
+static int on_close(cel__amqp *amqp, const amqp_connection_close_t *close)
+{
+        amqp_connection_close_ok_t ok = {0};
+        int code = conn_error_of_reply(close->reply_code);
+
+        pthread_mutex_lock(&amqp->mutex);
+        if (amqp->state == CONN_GREETING && close->reply_code == 403) /* authentication_failure_close */
+                code = CEL_EAUTH;
+        conn_send_locked(amqp, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
+        conn_flush_locked(amqp);
+        pthread_mutex_unlock(&amqp->mutex);
+        conn_lost(amqp, code, "the broker closed the connection: %.*s", (int)close->reply_text.len,
+                  (const char *)close->reply_text.bytes);
+        return CEL_ECLOSED;
+}
+
+static void on_blocked(cel__amqp *amqp, bool blocked, amqp_bytes_t reason)
+{
+        pthread_mutex_lock(&amqp->mutex);
+        amqp->blocked = blocked; /* it may come before the supervisor knows that the connection is open */
+        if (amqp->state == (blocked ? CONN_OPEN : CONN_BLOCKED))
+                conn_enter_locked(amqp, blocked ? CONN_BLOCKED : CONN_OPEN);
+        pthread_mutex_unlock(&amqp->mutex);
+        if (blocked)
+                cel_warn(NULL, "TRANSPORT-BLOCKED", "%s: the broker takes no messages: %.*s", amqp->name,
+                         (int)reason.len, (const char *)reason.bytes);
+        else
+                cel_info(NULL, "TRANSPORT-UNBLOCKED", "%s: the broker takes messages again", amqp->name);
+}
+
+static int on_connection_method(cel__amqp *amqp, amqp_method_number_t id, void *method)
+{
+        if (amqp->expected.wait && amqp->expected.id == id) {
+                expectation_meet(&amqp->expected, method);
+                return 0;
+        }
+        switch (id) {
+        case AMQP_CONNECTION_CLOSE_METHOD:
+                return on_close(amqp, method);
+        case AMQP_CONNECTION_BLOCKED_METHOD:
+                on_blocked(amqp, true, ((amqp_connection_blocked_t *)method)->reason);
+                return 0;
+        case AMQP_CONNECTION_UNBLOCKED_METHOD:
+                on_blocked(amqp, false, amqp_empty_bytes);
+                return 0;
+        default:
+                conn_lost(amqp, CEL_EPROTO, "the broker sent %s where nothing of that kind was due",
+                          amqp_method_name(id));
+                return CEL_EPROTO;
+        }
+}
+
+static int on_method_frame(cel__amqp *amqp, const cel__frame *frame)
+{
+        amqp_method_number_t id;
+        void *method;
+
+        recycle_amqp_pool(&amqp->pool);
+        int r = cel__method_decode(frame, &amqp->pool, &id, &method);
+        if (r < 0) {
+                conn_lost(amqp, r, "the broker sent a method that cannot be read");
+                return r;
+        }
+        if (frame->channel == 0)
+                return on_connection_method(amqp, id, method);
+
+        cel__amqp_channel *channel = amqp->channels[frame->channel];
+        if (channel->expected.wait && channel->expected.id == id) {
+                expectation_meet(&channel->expected, method);
+                return 0;
+        }
+        return channel_on_method(channel, id, method);
+}
+
+/* One frame. A negative result: the connection is lost, stop reading. */
+static int on_frame(cel__amqp *amqp, const cel__frame *frame)
+{
+        if (frame->channel > amqp->channels_n) {
+                conn_lost(amqp, CEL_EPROTO, "the broker sent a frame on channel %u, which is not open",
+                          frame->channel);
+                return CEL_EPROTO;
+        }
+        switch (frame->type) {
+        case CEL__FRAME_METHOD:
+                return on_method_frame(amqp, frame);
+        case CEL__FRAME_HEADER:
+        case CEL__FRAME_BODY:
+                if (frame->channel != 0)
+                        return consume_on_content_frame(amqp->channels[frame->channel], frame);
+                conn_lost(amqp, CEL_EPROTO, "the broker sent content on channel 0");
+                return CEL_EPROTO;
+        default: /* a heartbeat: that it came is all it says */
+                return 0;
+        }
+}
+
+/* Hand out all whole frames in `in`. */
+static int take_frames(cel__amqp *amqp)
+{
+        for (;;) {
+                cel__frame frame;
+                size_t consumed = 0;
+                int r = cel__frame_parse(cel__buf_head(&amqp->in), cel__buf_used(&amqp->in),
+                                         amqp->frame_bytes_max, &frame, &consumed);
+
+                if (r == 0)
+                        return 0;
+                if (r < 0) {
+                        conn_lost(amqp, r,
+                                  r == CEL_EVERSION ? "the broker does not speak AMQP 0-9-1"
+                                                    : "what the broker sent is not AMQP");
+                        return r;
+                }
+                r = on_frame(amqp, &frame);
+                if (r < 0 || !amqp->stream)
+                        return CEL_ECLOSED;
+                cel__buf_consume(&amqp->in, consumed);
+        }
+}
+
+/* Read once. Returns bytes read, 0: nothing to be had now, or an error: the connection is lost. */
+static ssize_t read_once(cel__amqp *amqp)
+{
+        char text[CEL__STREAM_ERROR_BYTES]; /* once the connection is lost */
+        int error = 0, needs = 0;
+        uint8_t *room = cel__buf_reserve(&amqp->in, READ_BYTES, &error);
+
+        if (!room) {
+                conn_lost(amqp, error, "no memory to read into");
+                return error;
+        }
+        pthread_mutex_lock(&amqp->mutex);
+        ssize_t n = amqp->stream->ops->try_read(amqp->stream, room, READ_BYTES, &needs);
+        if (n > 0)
+                amqp->read_at = cel_clock_now(cel__runtime_clock(amqp->runtime));
+        else if (n == CEL_EAGAIN && needs == CEL__WRITABLE)
+                amqp->poll_for = CEL__WRITABLE; /* TLS wants to say something before it can listen */
+        else if (n <= 0 && n != CEL_EAGAIN)
+                snprintf(text, sizeof(text), "%s",
+                         n == 0 ? "the broker ended the connection" : amqp->stream->error);
+        pthread_mutex_unlock(&amqp->mutex);
+
+        if (n == CEL_EAGAIN)
+                return 0;
+        if (n <= 0) {
+                conn_lost(amqp, n == 0 ? CEL_ECLOSED : (int)n, "%s", text);
+                return CEL_ECLOSED;
+        }
+        cel__buf_commit(&amqp->in, (size_t)n);
+        return n;
+}
+
+static void pump(cel__amqp *amqp)
+{
+        for (int i = 0; i < READS_IN_TURN_MAX; i++) {
+                ssize_t n = amqp->stream ? read_once(amqp) : CEL_ECLOSED;
+
+                if (n < 0 || (n > 0 && take_frames(amqp) < 0))
+                        return;
+                if (n < READ_BYTES &&
+                    !amqp->tls) /* TLS hands out a record at a time, however much has come */
+                        return;
+                if (n == 0)
+                        return;
+        }
+        cel__loop_defer(amqp->loop, &amqp->pump); /* TLS may hold bytes that no poller knows of */
+}
+
+/* Read what there is, and keep the poller in step with what reading and writing need. */
+static void read_here(cel__amqp *amqp)
+{
+        if (amqp->stream)
+                pump(amqp);
+        if (!amqp->stream)
+                return;
+        pthread_mutex_lock(&amqp->mutex);
+        want_locked(amqp);
+        pthread_mutex_unlock(&amqp->mutex);
+}
+
+static void on_pump(cel__deferred *deferred)
+{
+        read_here(cel__container(deferred, cel__amqp, pump));
+}
+
+static void on_ready(void *arg, int events)
+{
+        cel__amqp *amqp = arg;
+
+        /* TLS may have to read before it can write, and to write before it can read: both are tried. */
+        if ((events & CEL__WRITABLE) || amqp->tls)
+                flush_here(amqp);
+        read_here(amqp);
+}
+
+int conn_attach(cel__amqp *amqp, cel__stream *stream)
+{
+        int r = cel__poller_new(amqp->loop, stream->fd, on_ready, amqp, &amqp->poller);
+
+        if (r < 0)
+                return r;
+        pthread_mutex_lock(&amqp->mutex);
+        amqp->stream = stream;
+        amqp->poll_for = 0;
+        amqp->silent = amqp->wedge_told = amqp->blocked = amqp->unsettled = false;
+        amqp->heartbeat_s = 0;
+        amqp->read_at = amqp->written_at = cel_clock_now(cel__runtime_clock(amqp->runtime));
+        amqp->frame_bytes_max = CEL__FRAME_BYTES_MIN;
+        want_locked(amqp);
+        pthread_mutex_unlock(&amqp->mutex);
+        return 0;
+}
+
+/* --- Requests --------------------------------------------------------------------------------- */
+
+int conn_request(cel_ctx *ctx, cel__amqp *amqp, expectation *expected, uint16_t channel,
+                 amqp_method_number_t id, const void *method, amqp_method_number_t wanted)
+{
+        cel__wait wait;
+        int r = 0;
+
+        if (!amqp->stream)
+                return CEL_ECLOSED;
+        cel_assert(!expected->wait);
+        cel__wait_begin(&wait, ctx, amqp_method_name(wanted));
+        expected->wait = &wait;
+        expected->id = wanted;
+        if (id) {
+                pthread_mutex_lock(&amqp->mutex);
+                r = conn_send_locked(amqp, channel, id, method);
+                pthread_mutex_unlock(&amqp->mutex);
+        }
+        if (r >= 0)
+                r = cel__wait_block(&wait);
+        if (expected->wait == &wait)
+                *expected = (expectation){0};
+        return r;
+}
+
+static void fail_expectation(expectation *expected)
+{
+        if (expected->wait)
+                cel__wait_finish(expected->wait, CEL_ECLOSED);
+        *expected = (expectation){0};
+}
+
+/* --- Loss
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+void conn_lost(cel__amqp *amqp, int code, const char *format, ...)
+{
+        char text[ERROR_TEXT_BYTES];
+        va_list args;
+
+        if (!amqp->stream)
+                return;
+        va_start(args, format);
+        int head = snprintf(text, sizeof(text), "%s: ", amqp->peer);
+        vsnprintf(text + head, sizeof(text) - (size_t)head, format, args);
+        va_end(args);
+        heartbeat_stop(amqp);
+
+        pthread_mutex_lock(&amqp->mutex);
+        conn_note_failure_locked(amqp, code, text);
+        amqp->poller = cel__poller_free(amqp->poller);
+        amqp->stream = cel__stream_free(amqp->stream);
+        cel__buf_clear(&amqp->out, 0);
+        for (unsigned i = 1; i <= amqp->channels_n; i++)
+                channel_down_locked(amqp->channels[i], CEL_EUNKNOWN);
+        if (amqp->state != CONN_DOWN)
+                conn_enter_locked(amqp, CONN_DOWN);
+        pthread_mutex_unlock(&amqp->mutex);
+
+        cel__buf_clear(&amqp->in, 0);
+        fail_expectation(&amqp->expected);
+        for (unsigned i = 1; i <= amqp->channels_n; i++) {
+                fail_expectation(&amqp->channels[i]->expected);
+                consume_forget(amqp->channels[i]);
+                channel_end_unwanted(amqp->channels[i]);
+        }
+        conn_attention(amqp);
+}
+
+void conn_note_failure_locked(cel__amqp *amqp, int code, const char *text)
+{
+        amqp->failure = code;
+        snprintf(amqp->failure_text, sizeof(amqp->failure_text), "%s", text);
+}
+
+int conn_timed_out(cel_ctx *ctx, cel__amqp *amqp)
+{
+        char text[ERROR_TEXT_BYTES];
+
+        pthread_mutex_lock(&amqp->mutex);
+        bool failing = amqp->failure < 0;
+        snprintf(text, sizeof(text), "%s", amqp->failure_text);
+        pthread_mutex_unlock(&amqp->mutex);
+        return failing ? cel_fail(ctx, CEL_ETIMEDOUT, "not connected in time: %s", text) : CEL_ETIMEDOUT;
+}
+
+/* --- Life
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void shuffle_hosts(cel__amqp *amqp)
+{
+        size_t n = amqp->url->hosts_n;
+
+        for (size_t i = 0; i < n; i++)
+                amqp->host_order[i] = (unsigned)i;
+        for (size_t i = n; i > 1; i--) {
+                size_t j = (size_t)cel__random_below(i);
+                unsigned swap = amqp->host_order[i - 1];
+
+                amqp->host_order[i - 1] = amqp->host_order[j];
+                amqp->host_order[j] = swap;
+        }
+}
+
+static int conn_new(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **ret_amqp)
+{
+        cel__amqp *amqp = calloc(1, sizeof(*amqp));
+
+        if (!amqp)
+                return CEL_ENOMEM;
+        if (cel_channel_new(1, 1, &amqp->attention) < 0) {
+                free(amqp);
+                return CEL_ENOMEM;
+        }
+        amqp->runtime = cel_ctx_runtime(ctx);
+        amqp->loop = cel__runtime_loop(amqp->runtime);
+        atomic_init(&amqp->refs, 1);
+        amqp->url = options->url;
+        snprintf(amqp->name, sizeof(amqp->name), "%s", options->name);
+        amqp->login = options->login;
+        amqp->heartbeat_s_wanted = options->heartbeat_s;
+        amqp->body_bytes_max = options->body_bytes_max;
+        shuffle_hosts(amqp);
+        cel__buf_init(&amqp->in, FRAME_BYTES_MAX + READ_BYTES);
+        cel__buf_init(&amqp->out, OUT_BYTES_MAX);
+        init_amqp_pool(&amqp->pool, 16 * 1024);
+        cel__list_init(&amqp->publishers);
+        cel__list_init(&amqp->flush.node);
+        cel__list_init(&amqp->pump.node);
+        amqp->flush.run = on_flush;
+        amqp->pump.run = on_pump;
+        amqp->rouse.deliver = deliver_rouse;
+        pthread_mutex_init(&amqp->mutex, NULL);
+        *ret_amqp = amqp;
+        return 0;
+}
+
+static void conn_free(cel__amqp *amqp)
+{
+        cel_assert(!amqp->stream && cel__list_empty(&amqp->publishers));
+        for (unsigned i = 1; i <= amqp->channels_n; i++)
+                channel_free(amqp->channels[i]);
+        cel__list_remove(&amqp->flush.node);
+        cel__list_remove(&amqp->pump.node);
+        cel_task_unref(amqp->supervisor);
+        cel_channel_unref(amqp->attention);
+        cel__tls_free(amqp->tls);
+        cel__url_free(amqp->url);
+        cel__buf_fini(&amqp->in);
+        cel__buf_fini(&amqp->out);
+        empty_amqp_pool(&amqp->pool);
+        pthread_mutex_destroy(&amqp->mutex);
+        free(amqp);
+}
+
+cel__amqp *conn_ref(cel__amqp *amqp)
+{
+        atomic_fetch_add(&amqp->refs, 1);
+        return amqp;
+}
+
+static void deliver_last_unref(cel__mail *mail)
+{
+        conn_free(cel__container(mail, cel__amqp, rouse));
+}
+
+cel__amqp *conn_unref(cel__amqp *amqp)
+{
+        if (!amqp || atomic_fetch_sub(&amqp->refs, 1) > 1)
+                return NULL;
+        if (cel__loop_is_here(amqp->loop)) {
+                conn_free(amqp);
+        } else { /* what it holds is the loop's; the letter is free, for it would hold a reference */
+                amqp->rouse.deliver = deliver_last_unref;
+                cel__loop_send(amqp->loop, &amqp->rouse);
+        }
+        return NULL;
+}
+
+int cel__amqp_open(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **ret_amqp)
+{
+        char error[CEL__STREAM_ERROR_BYTES] = "out of memory";
+        cel__amqp *amqp;
+        int r = conn_new(ctx, options, &amqp);
+
+        if (r < 0) {
+                cel__url_free(options->url);
+                return cel_fail(ctx, r, "%s", error);
+        }
+        if (options->tls) {
+                cel__tls_options tls = {options->ca_file, options->cert_file, options->key_file};
+
+                r = cel__tls_new(&tls, &amqp->tls, error, sizeof(error));
+        }
+        if (r >= 0) {
+                conn_ref(amqp); /* the supervisor's */
+                r = cel__task_spawn(cel__runtime_system_scope(amqp->runtime), ctx, amqp->name, conn_supervise,
+                                    amqp, &amqp->supervisor);
+                if (r < 0)
+                        atomic_fetch_sub(&amqp->refs, 1);
+        }
+        if (r < 0) {
+                conn_unref(amqp); /* and the URL with it */
+                return cel_fail(ctx, r, "%s", error);
+        }
+        *ret_amqp = amqp;
+        return 0;
+}
+
+/* Has it come to an end that waiting will not change? Fills in `text`. With the mutex held. */
+static int ready_outcome_locked(const cel__amqp *amqp, char text[ERROR_TEXT_BYTES])
+{
+        if (conn_is_open(amqp->state))
+                return 1;
+        if (amqp->state == CONN_GONE) {
+                snprintf(text, ERROR_TEXT_BYTES, "the transport is closed");
+                return CEL_ECLOSED;
+        }
+        if (amqp->state == CONN_DOWN && (amqp->failure == CEL_EAUTH || amqp->failure == CEL_EACCESS ||
+                                         amqp->failure == CEL_ETLS || amqp->failure == CEL_EVERSION)) {
+                snprintf(text, ERROR_TEXT_BYTES, "%s", amqp->failure_text);
+                return amqp->failure;
+        }
+        return 0;
+}
+
+static int await_ready(cel_ctx *ctx, cel__amqp *amqp)
+{
+        for (;;) {
+                cel__wait wait;
+                cel__waiter waiter = {.wait = &wait};
+                char text[ERROR_TEXT_BYTES];
+
+                pthread_mutex_lock(&amqp->mutex);
+                int r = ready_outcome_locked(amqp, text);
+                cel__wait_begin(&wait, ctx, "connection");
+                if (r == 0)
+                        cel__list_append(&amqp->publishers, &waiter.node);
+                pthread_mutex_unlock(&amqp->mutex);
+                if (r != 0)
+                        return r < 0 ? cel_fail(ctx, r, "%s", text) : 0;
+
+                r = cel__wait_block(&wait);
+                pthread_mutex_lock(&amqp->mutex);
+                cel__list_remove(&waiter.node);
+                pthread_mutex_unlock(&amqp->mutex);
+                if (r < 0)
+                        return r == CEL_ETIMEDOUT ? conn_timed_out(ctx, amqp) : r;
+        }
+}
+
+int cel__amqp_ready(cel_ctx *ctx, cel__amqp *amqp)
+{
+        conn_ref(amqp);
+        int r = await_ready(ctx, amqp);
+        conn_unref(amqp);
+        return r;
+}
+
+cel__amqp *cel__amqp_free(cel__amqp *amqp)
+{
+        if (!amqp)
+                return NULL;
+        amqp->closing = true;
+        cel_task_cancel(amqp->supervisor);
+        return conn_unref(amqp);
+}
+
+void cel__amqp_close(cel_ctx *ctx, cel__amqp *amqp)
+{
+        enum { GOODBYE_MS = 2000 };
+        CEL_WITHIN_MS(ctx, GOODBYE_MS);
+
+        amqp->closing = true;
+        conn_attention(amqp);
+        cel_task_await(ctx, amqp->supervisor);
+        cel__amqp_free(amqp);
+}
