@@ -22,6 +22,7 @@
 #include <celadon/message.h>
 #include <celadon/transport.h>
 
+#include <celadon/http.h>
 #include <celadon/notification.h>
 
 #endif
