@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * RabbitMQ. Two connections: one publishes and declares, one consumes, so that a broker which stops taking
+ * messages (a memory alarm blocks connections that publish) still delivers and still hears our
+ * acknowledgements. */
+#include "amqp/amqp.h"
+#include "driver/driver.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+        HEARTBEAT_S = 60, /* oslo.messaging's heartbeat_timeout_threshold */
+        HEARTBEAT_S_MAX = 3600,
+        BODY_BYTES_MAX = 128 * 1024 * 1024, /* RabbitMQ's own limit by default */
+};
+
+/* Under oslo.messaging's names (its [oslo_messaging_rabbit] group). */
+static const char *const option_names[] = {
+        "ssl",
+        "ssl_ca_file",
+        "ssl_cert_file",
+        "ssl_key_file",
+        "ssl_enforce_hostname_verification",
+        "heartbeat_timeout_threshold",
+        "rabbit_login_method",
+        NULL,
+};
+
+typedef struct rabbit {
+        cel__amqp *publishing;                   /* owned */
+        cel__amqp *consuming;                    /* owned; NULL until something is consumed */
+        cel__amqp_channel *publishes, *declares; /* borrowed, of `publishing` */
+        cel__url *url;                           /* owned */
+} rabbit;
+
+typedef struct subscription {
+        cel__amqp_channel *channel; /* borrowed */
+        void (*on_delivery)(void *arg, const cel__delivery *delivery);
+        void *arg; /* borrowed */
+} subscription;
+
+/* --- Opening ---------------------------------------------------------------------------------- */
+
+static int login_of(const cel__url *url, cel__amqp_login *ret_login, char *error, size_t error_bytes)
+{
+        const char *method = cel__url_get(url, "rabbit_login_method");
+
+        if (!method || strcmp(method, "AMQPLAIN") == 0)
+                *ret_login = CEL__AMQP_AMQPLAIN;
+        else if (strcmp(method, "PLAIN") == 0)
+                *ret_login = CEL__AMQP_PLAIN;
+        else if (strcmp(method, "EXTERNAL") == 0)
+                *ret_login = CEL__AMQP_EXTERNAL;
+        else {
+                snprintf(error, error_bytes,
+                         "rabbit_login_method \"%s\" is not one of AMQPLAIN, PLAIN, EXTERNAL", method);
+                return CEL_EINVAL;
+        }
+        return 0;
+}
+
+/* oslo.messaging lets one switch the check of the broker's name off. Whoever asks for that is told that it is
+ * on. */
+static int check_verification(const cel__url *url, char *error, size_t error_bytes)
+{
+        bool verify = true;
+        int r = cel__url_get_bool(url, "ssl_enforce_hostname_verification", &verify, error, error_bytes);
+
+        if (r < 0 || verify)
+                return r;
+        snprintf(error, error_bytes,
+                 "ssl_enforce_hostname_verification cannot be false: the broker's name is "
+                 "always verified");
+        return CEL_EINVAL;
+}
+
+static int options_of(const cel__url *url, cel__amqp_options *options, char *error, size_t error_bytes)
+{
+        int64_t heartbeat_s = HEARTBEAT_S;
+        int r = cel__url_check_options(url, option_names, error, error_bytes);
+
+        *options = (cel__amqp_options){.body_bytes_max = BODY_BYTES_MAX};
+        if (r >= 0)
+                r = cel__url_get_bool(url, "ssl", &options->tls, error, error_bytes);
+        if (r >= 0)
+                r = cel__url_get_int(url, "heartbeat_timeout_threshold", 0, HEARTBEAT_S_MAX, &heartbeat_s,
+                                     error, error_bytes);
+        if (r >= 0)
+                r = check_verification(url, error, error_bytes);
+        if (r >= 0)
+                r = login_of(url, &options->login, error, error_bytes);
+        options->heartbeat_s = (unsigned)heartbeat_s;
+        options->ca_file = cel__url_get(url, "ssl_ca_file");
+        options->cert_file = cel__url_get(url, "ssl_cert_file");
+        options->key_file = cel__url_get(url, "ssl_key_file");
+        return r < 0 ? r : 0;
+}
+
+/* One of the two connections, named after the program, as `rabbitmqctl list_connections` shows it. */
+static int open_connection(cel_ctx *ctx, cel__url *url, const char *purpose, cel__amqp **ret_amqp)
+{
+        char name[128], error[512];
+        cel__amqp_options options;
+        int r = options_of(url, &options, error, sizeof(error));
+
+        if (r < 0)
+                return cel_fail(ctx, r, "transport URL: %s", error);
+        options.url = cel__url_ref(url);
+        snprintf(name, sizeof(name), "%.64s:%d:%s", program_invocation_short_name, (int)getpid(), purpose);
+        options.name = name;
+        return cel__amqp_open(ctx, &options, ret_amqp);
+}
+
+static void rabbit_free(void *bus)
+{
+        rabbit *r = bus;
+
+        cel__amqp_free(r->publishing);
+        cel__amqp_free(r->consuming);
+        cel__url_free(r->url);
+        free(r);
+}
+
+static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
+{
+        rabbit *bus = calloc(1, sizeof(*bus));
+
+        if (!bus)
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        bus->url = cel__url_ref(url);
+        int r = open_connection(ctx, url, "publish", &bus->publishing);
+        if (r >= 0)
+                r = cel__amqp_channel_open(ctx, bus->publishing,
+                                           &(cel__amqp_channel_options){.confirms = true}, &bus->publishes);
+        if (r >= 0)
+                r = cel__amqp_channel_open(ctx, bus->publishing, &(cel__amqp_channel_options){0},
+                                           &bus->declares);
+        if (r < 0) {
+                rabbit_free(bus);
+                return r;
+        }
+        *ret_bus = bus;
+        return 0;
+}
+
+static int rabbit_ready(cel_ctx *ctx, void *bus)
+{
+        return cel__amqp_ready(ctx, ((rabbit *)bus)->publishing);
+}
+
+static void rabbit_close(cel_ctx *ctx, void *bus)
+{
+        enum { GOODBYE_MS = 2000 };
+        rabbit *r = bus;
+        CEL_WITHIN_MS(ctx, GOODBYE_MS); /* for both */
+
+        if (r->consuming)
+                cel__amqp_close(ctx, r->consuming);
+        cel__amqp_close(ctx, r->publishing);
+        r->consuming = r->publishing = NULL;
+        rabbit_free(r);
+}
+
+static int rabbit_declare(cel_ctx *ctx, void *bus, const cel_queue *queue)
+{
+        return cel__amqp_declare(ctx, ((rabbit *)bus)->declares, queue);
+}
+
+static int rabbit_publish(cel_ctx *ctx, void *bus, const cel_message *message, unsigned flags)
+{
+        return cel__amqp_publish(ctx, ((rabbit *)bus)->publishes, message, flags);
+}
+
+/* --- Consuming -------------------------------------------------------------------------------- */
+
+static void on_delivery(void *arg, cel__amqp_delivery *d)
+{
+        subscription *s = arg;
+        cel__delivery delivery = {.message = d->content ? &d->content->message : NULL,
+                                  .refused = d->refused,
+                                  .queue = d->queue,
+                                  .content = d->content,
+                                  .channel = d->channel,
+                                  .tag = d->tag,
+                                  .incarnation = d->incarnation};
+
+        s->on_delivery(s->arg, &delivery);
+}
+
+static void rabbit_unsubscribe(void *arg)
+{
+        subscription *s = arg;
+
+        cel__amqp_channel_close(s->channel);
+        free(s);
+}
+
+/* Declarations come before the first consumer, so that the one reconnect path restores them in that order
+ * too. */
+static int consume_all(cel_ctx *ctx, subscription *s, const cel__subscription_options *options)
+{
+        int r = 0;
+
+        for (unsigned i = 0; i < options->queues_n && r >= 0; i++)
+                r = cel__amqp_declare(ctx, s->channel, &options->queues[i]);
+        for (unsigned i = 0; i < options->queues_n && r >= 0; i++) {
+                bool again = false; /* a pool is one queue with several bindings */
+
+                for (unsigned j = 0; j < i; j++)
+                        again |= strcmp(options->queues[i].name, options->queues[j].name) == 0;
+                if (!again)
+                        r = cel__amqp_consume(ctx, s->channel, options->queues[i].name);
+        }
+        return r;
+}
+
+static int rabbit_subscribe(cel_ctx *ctx, void *bus, const cel__subscription_options *options,
+                            void **ret_subscription)
+{
+        rabbit *rb = bus;
+        subscription *s = calloc(1, sizeof(*s));
+        int r = 0;
+
+        if (!s)
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        s->on_delivery = options->on_delivery;
+        s->arg = options->arg;
+        if (!rb->consuming)
+                r = open_connection(ctx, rb->url, "consume", &rb->consuming);
+        if (r >= 0)
+                r = cel__amqp_channel_open(
+                        ctx, rb->consuming,
+                        &(cel__amqp_channel_options){.prefetch = (uint16_t)options->prefetch,
+                                                     .on_delivery = on_delivery,
+                                                     .arg = s},
+                        &s->channel);
+        if (r < 0) {
+                free(s);
+                return r;
+        }
+        r = consume_all(ctx, s, options);
+        if (r < 0) {
+                rabbit_unsubscribe(s);
+                return r;
+        }
+        *ret_subscription = s;
+        return 0;
+}
+
+static int rabbit_stop(cel_ctx *ctx, void *arg)
+{
+        return cel__amqp_cancel_consumers(ctx, ((subscription *)arg)->channel);
+}
+
+static cel__amqp_delivery amqp_delivery(const cel__delivery *delivery)
+{
+        return (cel__amqp_delivery){
+                .channel = delivery->channel, .incarnation = delivery->incarnation, .tag = delivery->tag};
+}
+
+static bool rabbit_is_stale(const cel__delivery *delivery)
+{
+        cel__amqp_delivery d = amqp_delivery(delivery);
+
+        return cel__amqp_is_stale(&d);
+}
+
+static int rabbit_settle(cel__delivery *delivery, cel__settlement how)
+{
+        static const cel__amqp_settlement settlements[] = {[CEL__SETTLE_ACK] = CEL__AMQP_ACK,
+                                                           [CEL__SETTLE_REQUEUE] = CEL__AMQP_REQUEUE,
+                                                           [CEL__SETTLE_REJECT] = CEL__AMQP_REJECT};
+        cel__amqp_delivery d = {
+                .channel = delivery->channel, .incarnation = delivery->incarnation, .tag = delivery->tag};
+        int r = cel__amqp_settle(&d, settlements[how]);
+
+        cel__content_free(delivery->content);
+        *delivery = (cel__delivery){0};
+        return r;
+}
+
+const cel__driver cel__rabbit_driver = {
+        .scheme = "rabbit",
+        .open = rabbit_open,
+        .ready = rabbit_ready,
+        .close = rabbit_close,
+        .free = rabbit_free,
+        .declare = rabbit_declare,
+        .publish = rabbit_publish,
+        .subscribe = rabbit_subscribe,
+        .stop = rabbit_stop,
+        .unsubscribe = rabbit_unsubscribe,
+        .is_stale = rabbit_is_stale,
+        .settle = rabbit_settle,
+};

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Transports: the URL's scheme chooses the driver, the driver does the work. */
+#include "driver/driver.h"
+#include "rt/runtime.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const cel__driver *const drivers[] = {&cel__rabbit_driver};
+
+struct cel_transport {
+        const cel__driver *driver;
+        void *bus; /* the driver's */
+};
+
+static const cel__driver *find_driver(const char *scheme)
+{
+        size_t n = strcspn(scheme, "+"); /* "rabbit+anything" is rabbit */
+
+        for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+                if (strlen(drivers[i]->scheme) == n && memcmp(drivers[i]->scheme, scheme, n) == 0)
+                        return drivers[i];
+        return NULL;
+}
+
+int cel_transport_open(cel_ctx *ctx, const char *text, cel_transport **ret_transport)
+{
+        cel_auto(cel__url) *url = NULL;
+        char error[512] = "out of memory";
+        if (!cel__loop_is_here(cel__runtime_loop(cel_ctx_runtime(ctx))))
+                return cel_fail(ctx, CEL_ENOSUPPORT,
+                                "a transport is opened by a task, on the loop it lives on");
+        int r = cel__url_parse(text, &url, error, sizeof(error));
+        if (r < 0)
+                return cel_fail(ctx, r, "transport URL: %s", error);
+        const cel__driver *driver = find_driver(url->scheme);
+        if (!driver)
+                return cel_fail(ctx, CEL_ENOSUPPORT,
+                                "transport URL: there is no driver for \"%s://\"; there is one for "
+                                "rabbit://user:password@host:5672/vhost",
+                                url->scheme);
+        cel_transport *transport = calloc(1, sizeof(*transport));
+        if (!transport)
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        transport->driver = driver;
+        r = driver->open(ctx, url, &transport->bus);
+        if (r < 0) {
+                free(transport);
+                return r;
+        }
+        *ret_transport = transport;
+        return 0;
+}
+
+int cel_transport_ready(cel_ctx *ctx, cel_transport *transport)
+{
+        return transport->driver->ready(ctx, transport->bus);
+}
+
+void cel_transport_close(cel_ctx *ctx, cel_transport *transport)
+{
+        transport->driver->close(ctx, transport->bus);
+        free(transport);
+}
+
+cel_transport *cel_transport_free(cel_transport *transport)
+{
+        if (!transport)
+                return NULL;
+        transport->driver->free(transport->bus);
+        free(transport);
+        return NULL;
+}
+
+int cel_transport_declare_queue(cel_ctx *ctx, cel_transport *transport, const cel_queue *queue)
+{
+        return transport->driver->declare(ctx, transport->bus, queue);
+}
+
+int cel_publish(cel_ctx *ctx, cel_transport *transport, const cel_message *message, unsigned flags)
+{
+        return transport->driver->publish(ctx, transport->bus, message, flags);
+}
+
+const cel__driver *cel__transport_driver(const cel_transport *transport)
+{
+        return transport->driver;
+}
+
+void *cel__transport_bus(const cel_transport *transport)
+{
+        return transport->bus;
+}
