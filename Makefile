@@ -1,7 +1,7 @@
 # The front door; meson and ninja do the work. `make help` lists the targets.
 SECONDS = 60
 
-.PHONY: all test check format fuzz clean help
+.PHONY: all test demo check format fuzz clean help
 
 all: ## build into build/
 	@tools/setup build
@@ -19,6 +19,11 @@ check: ## layers, sizes, headers and format
 format: ## lay out all C code
 	@tools/setup test
 	@clang-format -i $$(tools/sources.py)
+
+demo: ## events from RabbitMQ arrive at an API server
+	@tools/setup build demo
+	@$(MAKE) --no-print-directory all
+	@tools/demo
 
 fuzz: ## run each fuzz target for SECONDS=60
 	@tools/setup build fuzz

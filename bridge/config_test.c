@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bridge/config.h"
+#include "test.h"
+
+#include <celadon/error.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A whole configuration around a piece of one. Pieces begin in line 2, column 1. */
+#define TRANSPORT "transport: rabbit://guest:guest@127.0.0.1:5672/\n"
+#define ROUTE(rest) \
+        TRANSPORT "routes:\n- {name: a, from: {notifications: {}}, to: {url: 'http://h/'},\n" rest "}\n"
+#define FROM(rest) \
+        TRANSPORT "routes:\n- {name: a, to: {url: 'http://h/'}, from: {notifications:\n" rest "}}\n"
+#define TO(rest) TRANSPORT "routes:\n- {name: a, from: {notifications: {}}, to:\n" rest "}\n"
+#define TWO(first, second) \
+        TRANSPORT "routes:\n- {to: {url: 'http://h/'}, " first "}\n- {to: {url: 'http://h/'}, " second "}\n"
+
+typedef struct fixture {
+        bridge_config *config;
+        char lines[16384]; /* the errors, each with a newline */
+        unsigned lines_n;
+        int result;
+} fixture;
+
+static void on_error(const char *line, void *arg)
+{
+        fixture *f = arg;
+        size_t used = strlen(f->lines);
+
+        f->lines_n++;
+        snprintf(f->lines + used, sizeof(f->lines) - used, "%s\n", line);
+}
+
+static void fixture_parse(fixture *f, const char *text)
+{
+        *f = (fixture){0};
+        f->result = bridge_config_parse("f", text, strlen(text), on_error, f, &f->config);
+}
+
+static void fixture_free(fixture *f)
+{
+        f->config = bridge_config_free(f->config);
+}
+
+typedef struct bad_snippet {
+        const char *text;
+        const char *errors;
+} bad_snippet;
+
+static void check_refused(const bad_snippet *snippets, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                fixture f;
+
+                fixture_parse(&f, snippets[i].text);
+                CHECK_STR(f.lines, snippets[i].errors);
+                CHECK_INT(f.result, CEL_EINVAL);
+                CHECK(!f.config);
+        }
+}
+
+#define CHECK_REFUSED(snippets) check_refused(snippets, sizeof(snippets) / sizeof((snippets)[0]))
+
+/* Parsing must succeed. */
+static void check_accepted(const char *text)
+{
+        fixture f;
+
+        fixture_parse(&f, text);
+        CHECK_STR(f.lines, "");
+        CHECK_INT(f.result, 0);
+        fixture_free(&f);
+}
+
+static const char whole[] =
+        "transport: rabbit://guest:guest@127.0.0.1:5672/\n"
+        "drain: 10s\n"
+        "routes:\n"
+        "  - name: instances\n"
+        "    from:\n"
+        "      notifications: {exchange: nova, topics: [notifications, versioned], priorities: [info, "
+        "error],\n"
+        "                      pool: celadon, durable: true, auto_delete: true}\n"
+        "    match: {event_type: \"compute.instance.*\", priority: [info, ERR*]}\n"
+        "    to: {url: \"http://127.0.0.1:8080/events\", method: PUT, timeout: 2.5s,\n"
+        "         headers: {X-Source: celadon, Authorization: Bearer x}, ca_file: /path.pem}\n"
+        "    concurrency: 32\n"
+        "    max_attempts: 5\n"
+        "    backoff: {base: 250ms, cap: 2m}\n"
+        "    max_message: 1MiB\n"
+        "    dead_letter: {queue: graveyard}\n";
+
+TEST(every_key_arrives_in_its_member)
+{
+        const bridge_route_config *route;
+        fixture f;
+
+        fixture_parse(&f, whole);
+        CHECK_STR(f.lines, "");
+        CHECK_INT(f.result, 0);
+        CHECK_STR(f.config->transport, "rabbit://guest:guest@127.0.0.1:5672/");
+        CHECK_INT(f.config->drain_ms, 10000);
+        CHECK_INT(f.config->routes_n, 1);
+        route = &f.config->routes[0];
+        CHECK_STR(route->name, "instances");
+        CHECK_STR(route->from.exchange, "nova");
+        CHECK_STR(route->from.topics[1], "versioned");
+        CHECK(!route->from.topics[2]);
+        CHECK_STR(route->from.priorities[0], "info");
+        CHECK_STR(route->from.priorities[1], "error");
+        CHECK(!route->from.priorities[2]);
+        CHECK_STR(route->from.pool, "celadon");
+        CHECK(route->from.durable);
+        CHECK(route->from.auto_delete);
+        CHECK_STR(route->match.event_types[0], "compute.instance.*");
+        CHECK(!route->match.publisher_ids);
+        CHECK_STR(route->match.priorities[1], "ERR*");
+        CHECK_STR(route->to.url, "http://127.0.0.1:8080/events");
+        CHECK_STR(route->to.method, "PUT");
+        CHECK_INT(route->to.timeout_ms, 2500);
+        CHECK_INT(route->to.headers_n, 2);
+        CHECK_STR(route->to.headers[1].name, "Authorization");
+        CHECK_STR(route->to.headers[1].value, "Bearer x");
+        CHECK_STR(route->to.ca_file, "/path.pem");
+        CHECK_INT(route->concurrency, 32);
+        CHECK_INT(route->attempts_max, 5);
+        CHECK_INT(route->backoff_ms_base, 250);
+        CHECK_INT(route->backoff_ms_cap, 120000);
+        CHECK_INT(route->message_bytes_max, 1048576);
+        CHECK_STR(route->dead_letter_queue, "graveyard");
+        fixture_free(&f);
+}
+
+TEST(defaults_fill_what_is_left_out_and_pass_every_check)
+{
+        const bridge_route_config *route;
+        fixture f;
+
+        fixture_parse(&f, TO("{url: 'https://[::1]:8443/x?y=z'}"));
+        CHECK_STR(f.lines, "");
+        route = &f.config->routes[0];
+        CHECK_INT(f.config->drain_ms, 30000);
+        CHECK_STR(route->from.exchange, "openstack");
+        CHECK_STR(route->from.topics[0], "notifications");
+        CHECK(!route->from.topics[1]);
+        CHECK_STR(route->from.priorities[0], "audit");
+        CHECK_STR(route->from.priorities[6], "sample");
+        CHECK(!route->from.priorities[7]);
+        CHECK(!route->from.pool);
+        CHECK(!route->from.durable);
+        CHECK(!route->from.auto_delete);
+        CHECK(!route->match.event_types);
+        CHECK_STR(route->to.method, "POST");
+        CHECK_INT(route->to.timeout_ms, 30000);
+        CHECK_INT(route->to.headers_n, 0);
+        CHECK(!route->to.ca_file);
+        CHECK_INT(route->concurrency, 16);
+        CHECK_INT(route->attempts_max, 12);
+        CHECK_INT(route->backoff_ms_base, 1000);
+        CHECK_INT(route->backoff_ms_cap, 60000);
+        CHECK_INT(route->message_bytes_max, 16777216);
+        CHECK_STR(route->dead_letter_queue, "celadon.dead.a");
+        CHECK_INT(bridge_route_hold_ms_max(route), 12 * 30000 + (1 + 2 + 4 + 8 + 16 + 32 + 5 * 60) * 1000);
+        fixture_free(&f);
+}
+
+TEST(values_at_their_limits_are_accepted)
+{
+        check_accepted("drain: 0s\n" ROUTE(""));
+        check_accepted("drain: 10m\n" ROUTE("concurrency: 1024, max_attempts: 1, max_message: 128MiB"));
+        check_accepted(
+                TRANSPORT
+                "routes:\n- {name: a, from: {notifications: {}}, to: {url: 'http://h/', timeout: 1ms},\n"
+                "concurrency: 1, max_attempts: 1000, backoff: {base: 1ms, cap: 1ms}, max_message: 1}\n");
+}
+
+TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
+{
+        static const bad_snippet snippets[] = {
+                {TO("{url: 'http://h/',\nurls: x}"),
+                 "f:5:1: unknown key \"urls\" in \"to\", did you mean \"url\"? Known keys: url, method, "
+                 "timeout, headers, ca_file\n"},
+                {"transports: x\n" ROUTE(""),
+                 "f:1:1: unknown key \"transports\" at the top, did you mean \"transport\"? "
+                 "Known keys: transport, drain, routes\n"},
+                {ROUTE("retries: 3"),
+                 "f:4:1: unknown key \"retries\" in a route. Known keys: name, from, match, to, concurrency, "
+                 "max_attempts, backoff, max_message, dead_letter\n"},
+                {ROUTE("match: {payload: x}"), "f:4:9: unknown key \"payload\" in \"match\". Known keys: "
+                                               "event_type, publisher_id, priority\n"},
+                {ROUTE("backoff: {max: 1s}"),
+                 "f:4:11: unknown key \"max\" in \"backoff\". Known keys: base, cap\n"},
+                {ROUTE("dead_letter: {name: x}"),
+                 "f:4:15: unknown key \"name\" in \"dead_letter\". Known keys: queue\n"},
+                {FROM("{topic: [a]}"),
+                 "f:4:2: unknown key \"topic\" in \"notifications\", did you mean \"topics\"? "
+                 "Known keys: exchange, topics, priorities, pool, durable, auto_delete\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(a_missing_key_is_reported_where_it_should_be)
+{
+        static const bad_snippet snippets[] = {
+                {"drain: 1s\n", "f:1:1: missing key \"transport\" at the top, it is required\n"
+                                "f:1:1: missing key \"routes\" at the top, it is required\n"},
+                {TRANSPORT "routes:\n  - match: {}\n",
+                 "f:3:5: missing key \"name\" in a route, it is required\n"
+                 "f:3:5: missing key \"from\" in a route, it is required\n"
+                 "f:3:5: missing key \"to\" in a route, it is required\n"},
+                {TRANSPORT "routes:\n- name: a\n  from: {}\n  to: {method: PUT}\n",
+                 "f:4:9: missing key \"notifications\" in \"from\", it is required\n"
+                 "f:5:7: missing key \"url\" in \"to\", it is required\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(a_key_without_a_value_is_not_a_default)
+{
+        static const bad_snippet snippets[] = {
+                {TRANSPORT "routes:\n", "f:2:8: \"routes\" has no value, it is required\n"},
+                {ROUTE("match: "),
+                 "f:4:8: \"match\" has no value, write its keys below it, or {} for the defaults\n"},
+                {FROM("{pool: ~}"), "f:4:8: \"pool\" has no value, write one or leave the key out\n"},
+                {"---\n", "f:2:1: the file is empty, write a configuration\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(a_node_of_the_wrong_kind_is_refused)
+{
+        static const bad_snippet snippets[] = {
+                {"just text", "f:1:1: the configuration must be a mapping, not text\n"},
+                {"- a\n", "f:1:1: the configuration must be a mapping, not a list\n"},
+                {"transport: {}\n"
+                 "routes: {}\n",
+                 "f:1:12: \"transport\" must be text, not a mapping\n"
+                 "f:2:9: \"routes\" must be a list, not a mapping\n"},
+                {TRANSPORT "routes: []\n", "f:2:9: \"routes\" has 0 items, it must have 1 to 256\n"},
+                {TRANSPORT "routes: [a, [b]]\n",
+                 "f:2:10: each item of \"routes\" must be a mapping, not text\n"
+                 "f:2:13: each item of \"routes\" must be a mapping, not a list\n"},
+                {TO("http://h/"), "f:4:1: \"to\" must be a mapping, not text\n"},
+                {TO("{url: [x]}"), "f:4:7: \"url\" must be text, not a list\n"},
+                {FROM("{topics: notifications}"), "f:4:10: \"topics\" must be a list, not text\n"},
+                {TO("{url: 'http://h/', headers: [X-A]}"),
+                 "f:4:29: \"headers\" must be a mapping, not a list\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(numbers_durations_and_sizes_have_their_ranges)
+{
+        static const bad_snippet snippets[] = {
+                {"drain: 11m\n" ROUTE(""), "f:1:8: \"drain\" is \"11m\", it must be between 0s and 10m\n"},
+                {"drain: 30\n" ROUTE(""),
+                 "f:1:8: \"drain\" is \"30\", write a duration in whole milliseconds, such as 500ms, "
+                 "1.5s, 2m or 1h\n"},
+                {TO("{url: 'http://h/', timeout: 0ms}"),
+                 "f:4:29: \"timeout\" is \"0ms\", it must be between 1ms and 10m\n"},
+                {ROUTE("concurrency: 1025"),
+                 "f:4:14: \"concurrency\" is \"1025\", write a whole number from 1 to 1024\n"},
+                {ROUTE("max_attempts: 0"),
+                 "f:4:15: \"max_attempts\" is \"0\", write a whole number from 1 to 1000\n"},
+                {ROUTE("max_message: 129MiB"),
+                 "f:4:14: \"max_message\" is \"129MiB\", it must be between 1B and 128MiB\n"},
+                {ROUTE("backoff: {cap: 10.1m}"),
+                 "f:4:16: \"cap\" is \"10.1m\", it must be between 1ms and 10m\n"},
+                {ROUTE("backoff: {base: 2m}"),
+                 "f:4:17: \"base\" (2m) is above \"cap\" (1m), lower \"base\" or raise \"cap\"\n"},
+                {ROUTE("backoff: {cap: 500ms}"),
+                 "f:4:16: \"base\" (1s) is above \"cap\" (500ms), lower \"base\" or raise \"cap\"\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(names_of_routes_queues_and_topics_follow_their_rules)
+{
+        static const bad_snippet snippets[] = {
+                {TRANSPORT "routes:\n- {name: a b, from: {notifications: {}}, to: {url: 'http://h/'}}\n",
+                 "f:3:10: \"name\" is \"a b\", write 1 to 64 of A-Z a-z 0-9 _ . -\n"},
+                {TRANSPORT "routes:\n- {name: '', from: {notifications: {}}, to: {url: 'http://h/'}}\n",
+                 "f:3:10: \"name\" is empty, write at least one character\n"},
+                {TRANSPORT
+                 "routes:\n- {name: a1234567890123456789012345678901234567890123456789012345678901234, "
+                 "from: {notifications: {}}, to: {url: 'http://h/'}}\n",
+                 "f:3:10: \"name\" is \"a1234567890123456789012345678901234567890123456789012345678...\", "
+                 "write 1 to 64 of A-Z a-z 0-9 _ . -\n"},
+                {ROUTE("dead_letter: {queue: amq.x}"),
+                 "f:4:22: \"queue\" is \"amq.x\", but names that begin with \"amq.\" are the broker's own, "
+                 "choose another\n"},
+                {FROM("{pool: amq.x}"), "f:4:8: \"pool\" is \"amq.x\", but names that begin with \"amq.\" "
+                                        "are the broker's own, choose another\n"},
+                {FROM("{topics: [a, a]}"), "f:4:14: \"topics\" has \"a\" twice, remove one\n"},
+                {FROM("{priorities: [info, warning]}"),
+                 "f:4:21: unknown priority \"warning\". Known priorities: "
+                 "audit, debug, info, warn, error, critical, sample\n"},
+                {FROM("{priorities: [INFO]}"),
+                 "f:4:15: unknown priority \"INFO\", did you mean \"info\"? Known priorities: "
+                 "audit, debug, info, warn, error, critical, sample\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(a_topic_leaves_room_for_the_longest_priority)
+{
+        char topic[300], text[1024], error[256];
+        fixture f;
+
+        memset(topic, 't', sizeof(topic));
+        topic[246] = '\0';
+        snprintf(text, sizeof(text), FROM("{topics: [%s]}"), topic);
+        check_accepted(text);
+        topic[246] = 't';
+        topic[247] = '\0';
+        snprintf(text, sizeof(text), FROM("{topics: [%s]}"), topic);
+        snprintf(error, sizeof(error),
+                 "f:4:11: a topic has 247 bytes, it may have 246 at most, so that <topic>.critical "
+                 "can name a queue\n");
+        fixture_parse(&f, text);
+        CHECK_STR(f.lines, error);
+}
+
+TEST(a_url_is_http_with_a_host_and_without_credentials)
+{
+        static const bad_snippet snippets[] = {
+                {TO("{url: 'ftp://h/'}"),
+                 "f:4:7: \"url\" must begin with http:// or https://, write such a URL\n"},
+                {TO("{url: h}"), "f:4:7: \"url\" must begin with http:// or https://, write such a URL\n"},
+                {TO("{url: 'http://user:secret@h/'}"),
+                 "f:4:7: \"url\" must not hold a user or password, they would end up in logs: "
+                 "send an Authorization header instead\n"},
+                {TO("{url: 'http:///x'}"),
+                 "f:4:7: \"url\" has no host, write one such as http://host:8080/\n"},
+                {TO("{url: 'http://'}"), "f:4:7: \"url\" has no host, write one such as http://host:8080/\n"},
+                {TO("{url: 'http://:80/'}"),
+                 "f:4:7: \"url\" has no host, write one such as http://host:8080/\n"},
+                {TO("{url: 'http://?x'}"),
+                 "f:4:7: \"url\" has no host, write one such as http://host:8080/\n"},
+                {TO("{url: 'http://[]/'}"),
+                 "f:4:7: \"url\" has no address between [ and ], write one such as http://[::1]:8080/\n"},
+                {TO("{url: 'http://[::1/'}"),
+                 "f:4:7: \"url\" has no address between [ and ], write one such as http://[::1]:8080/\n"},
+                {TO("{url: 'http://h:0/'}"), "f:4:7: \"url\" has a port that is no number from 1 to 65535, "
+                                             "write one such as http://host:8080/\n"},
+                {TO("{url: 'http://h:/'}"), "f:4:7: \"url\" has a port that is no number from 1 to 65535, "
+                                            "write one such as http://host:8080/\n"},
+                {TO("{url: 'http://h:65536'}"), "f:4:7: \"url\" has a port that is no number from 1 to "
+                                                "65535, write one such as http://host:8080/\n"},
+                {TO("{url: 'http://[::1]x/'}"), "f:4:7: \"url\" has a port that is no number from 1 to "
+                                                "65535, write one such as http://host:8080/\n"},
+                {TO("{url: 'http://h/a b'}"), "f:4:7: \"url\" has a space or another character that a URL "
+                                              "cannot hold, percent-encode it\n"},
+                {TO("{url: 'http://h\\x'}"), "f:4:7: \"url\" has a space or another character that a URL "
+                                             "cannot hold, percent-encode it\n"},
+                {TO("{url: 'http://h/\xC3\xA9'}"), "f:4:7: \"url\" has a space or another character that a "
+                                                   "URL cannot hold, percent-encode it\n"},
+                {TO("{url: 'http://h/', method: GET}"),
+                 "f:4:28: \"method\" is \"GET\", write POST, PUT or PATCH\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted(TO("{url: 'HTTPS://h.example:65535/a@b?c=d@e'}"));
+        check_accepted(TO("{url: 'http://h'}"));
+}
+
+TEST(headers_are_well_formed_and_not_the_bridges_own)
+{
+        static const bad_snippet snippets[] = {
+                {TO("{url: 'http://h/', headers: {host: x}}"),
+                 "f:4:30: header \"host\" is set by the bridge itself, leave it out\n"},
+                {TO("{url: 'http://h/', headers: {Idempotency-Key: x}}"),
+                 "f:4:30: header \"Idempotency-Key\" is set by the bridge itself, leave it out\n"},
+                {TO("{url: 'http://h/', headers: {X Y: z}}"),
+                 "f:4:30: header \"X Y\" is not a header's name, write letters, digits and -\n"},
+                {TO("{url: 'http://h/', headers: {'': z}}"),
+                 "f:4:30: header \"\" is not a header's name, write letters, digits and -\n"},
+                {TO("{url: 'http://h/', headers: {X-A: \"secret\\r\\nHost: x\"}}"),
+                 "f:4:35: header \"X-A\" has a control character such as CR or LF in its value, remove it\n"},
+                {TO("{url: 'http://h/', headers: {X-A: }}"),
+                 "f:4:35: header \"X-A\" must have a text as its value, write one\n"},
+                {TO("{url: 'http://h/', headers: {X-A: [x]}}"),
+                 "f:4:35: header \"X-A\" must have a text as its value, write one\n"},
+                {TO("{url: 'http://h/', headers: {X-A: x, x-a: y}}"),
+                 "f:4:38: header \"x-a\" is there twice, in different case, remove one\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted(TO("{url: 'http://h/', headers: {X-Empty: '', X_~!: \"a\\tb\"}}"));
+        check_accepted(TO("{url: 'http://h/', headers: {}}"));
+}
+
+TEST(a_transport_needs_a_scheme_only)
+{
+        static const bad_snippet snippets[] = {
+                {"transport: ''\n"
+                 "routes: x\n",
+                 "f:1:12: \"transport\" is empty, write at least one character\n"
+                 "f:2:9: \"routes\" must be a list, not text\n"},
+                {"transport: localhost:5672\n"
+                 "routes: x\n",
+                 "f:1:12: \"transport\" has no scheme, write a URL such as "
+                 "rabbit://user:password@host:5672/\n"
+                 "f:2:9: \"routes\" must be a list, not text\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted("transport: memory://\nroutes: [{name: a, from: {notifications: {}}, to: {url: "
+                       "'http://h/'}}]\n");
+}
+
+TEST(a_transports_password_is_in_no_error)
+{
+        static const char *const texts[] = {
+                "transport: //guest:secret@h/",
+                "transport: \"rabbit://guest:secret@h/\\n\"",
+                "transport rabbit://guest:secret@h/",
+                "{transport rabbit://guest:secret@h/}",
+                "{transport:rabbit://guest:secret@h/}",
+                "{rabbit://guest:secret@h/: 1}",
+                "{transport: rabbit://guest:x,secret@h/}",
+                "{transport: rabbit://guest:x, rabbit://guest:secret@h/: 1, rabbit://guest:secret@h/: 1}",
+                "transport: {rabbit://guest:secret@h/}",
+                "transport: [rabbit://guest:secret@h/, rabbit://guest:secret@h/]",
+                "transport: rabbit://guest:secret@h/: x",
+                "transport: 'rabbit://guest:secret@h/",
+                "transport: !rabbit://guest:secret@h/ x",
+                "drain: rabbit://guest:secret@h/",
+                TO("{url: rabbit://guest:secret@h/, method: rabbit://guest:secret@h/, timeout: "
+                   "rabbit://guest:secret@h/}"),
+                FROM("{durable: rabbit://guest:secret@h/, pool: 'amq.rabbit://guest:secret@h/', "
+                     "priorities: [rabbit://guest:secret@h/]}"),
+        };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                fixture f;
+
+                fixture_parse(&f, texts[i]);
+                CHECK_INT(f.result, CEL_EINVAL);
+                CHECK(f.lines_n > 0);
+                CHECK(!strstr(f.lines, "secret"));
+        }
+}
+
+TEST(a_message_may_not_be_held_until_rabbitmq_closes_the_channel)
+{
+        static const bad_snippet snippets[] = {
+                {ROUTE("max_attempts: 30"), "f:4:15: this route may hold a message for 39m3s (30 attempts "
+                                            "take 15m, the waits between them 24m3s), "
+                                            "but RabbitMQ closes a channel after 30m without an ack: lower "
+                                            "\"max_attempts\", \"timeout\" or \"cap\" until "
+                                            "it is 25m at most\n"},
+                {TO("{url: 'http://h/', timeout: 2m}"),
+                 "f:4:29: this route may hold a message for 30m3s (12 attempts take 24m, the waits between "
+                 "them 6m3s), "
+                 "but RabbitMQ closes a channel after 30m without an ack: lower \"max_attempts\", "
+                 "\"timeout\" or \"cap\" until "
+                 "it is 25m at most\n"},
+                {ROUTE("max_attempts: 1000, backoff: {base: 10m, cap: 10m}"),
+                 "f:4:15: this route may hold a message for 10490m (1000 attempts take 500m, the waits "
+                 "between them 9990m), "
+                 "but RabbitMQ closes a channel after 30m without an ack: lower \"max_attempts\", "
+                 "\"timeout\" or \"cap\" until "
+                 "it is 25m at most\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted(TRANSPORT
+                       "routes:\n- {name: a, from: {notifications: {}}, max_attempts: 2,\n"
+                       "   to: {url: 'http://h/', timeout: 10m}, backoff: {base: 5m, cap: 5m}}\n"); /* 25m */
+}
+
+TEST(two_routes_may_not_take_from_one_queue)
+{
+        static const bad_snippet snippets[] = {
+                {TWO("name: a, from: {notifications: {}}",
+                     "name: b, from: {notifications: {exchange: nova}}"),
+                 "f:4:43: routes \"a\" and \"b\" would take each other's messages from the queue "
+                 "\"notifications.audit\", "
+                 "give each route a \"pool\" of its own\n"},
+                {TWO("name: a, from: {notifications: {topics: [x, y], priorities: [info, error]}}",
+                     "name: b, from: {notifications: {topics: [z, y], priorities: [warn, error]}}"),
+                 "f:4:43: routes \"a\" and \"b\" would take each other's messages from the queue "
+                 "\"y.error\", "
+                 "give each route a \"pool\" of its own\n"},
+                {TWO("name: a, from: {notifications: {pool: p, topics: [x]}}",
+                     "name: b, from: {notifications: {pool: p, topics: [y]}}"),
+                 "f:4:43: routes \"a\" and \"b\" would take each other's messages from the queue \"p\", "
+                 "give each route a \"pool\" of its own\n"},
+                {TWO("name: a, from: {notifications: {pool: notifications.info}}",
+                     "name: b, from: {notifications: {}}"),
+                 "f:4:43: routes \"a\" and \"b\" would take each other's messages from the queue "
+                 "\"notifications.info\", "
+                 "give each route a \"pool\" of its own\n"},
+                {TWO("name: a, from: {notifications: {}}", "name: a, from: {notifications: {pool: p}}"),
+                 "f:4:34: two routes are called \"a\", give each a name of its own\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted(
+                TWO("name: a, from: {notifications: {}}", "name: b, from: {notifications: {pool: p}}"));
+        check_accepted(TWO("name: a, from: {notifications: {pool: q}}",
+                           "name: b, from: {notifications: {pool: p}}"));
+        check_accepted(TWO("name: a, from: {notifications: {priorities: [info]}}",
+                           "name: b, from: {notifications: {priorities: [error]}}"));
+        check_accepted(TWO("name: a, from: {notifications: {topics: [a]}}",
+                           "name: b, from: {notifications: {topics: [a.info]}}"));
+}
+
+TEST(a_dead_letter_may_not_come_back_as_a_notification)
+{
+        static const bad_snippet snippets[] = {
+                {FROM("{pool: celadon.dead.a}"),
+                 "f:3:3: dead letters of route \"a\" go to \"celadon.dead.a\", from which route \"a\" "
+                 "takes its messages, choose another \"dead_letter\" queue\n"},
+                {ROUTE("dead_letter: {queue: notifications.error}"),
+                 "f:4:22: dead letters of route \"a\" go to \"notifications.error\", from which route \"a\" "
+                 "takes its messages, choose another \"dead_letter\" queue\n"},
+                {TWO("name: a, from: {notifications: {pool: p}}, dead_letter: {queue: q}",
+                     "name: b, from: {notifications: {pool: q}}"),
+                 "f:4:3: dead letters of route \"a\" go to \"q\", from which route \"b\" takes its messages, "
+                 "choose another \"dead_letter\" queue\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted(TWO("name: a, from: {notifications: {pool: p}}, dead_letter: {queue: d}",
+                           "name: b, from: {notifications: {pool: q}}, dead_letter: {queue: d}"));
+}
+
+TEST(all_errors_are_reported_but_no_more_than_twenty)
+{
+        char text[8192];
+        size_t n;
+        fixture f;
+
+        fixture_parse(&f, "drain: x\ndrain: 1s\nroutes: [{nam: a}]\n");
+        CHECK_INT(f.lines_n, 7);
+        n = (size_t)snprintf(text, sizeof(text), TRANSPORT);
+        for (int i = 0; i < 30; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "key%d: x\n", i);
+        fixture_parse(&f, text);
+        CHECK_INT(f.result, CEL_EINVAL);
+        CHECK_INT(f.lines_n, 20);
+}
+
+TEST(a_syntax_error_stops_with_its_position)
+{
+        static const bad_snippet snippets[] = {
+                {TRANSPORT "routes:\n- name: [a\n",
+                 "f:4:1: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence "
+                 "that begins at 3:9\n"},
+                {"", "f:1:1: the file is empty, write a configuration\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(a_file_that_cannot_be_read_says_why)
+{
+        fixture f = {0};
+
+        CHECK_INT(bridge_config_load("/no/such/file.yaml", on_error, &f, &f.config), CEL_EINVAL);
+        CHECK_STR(f.lines, "/no/such/file.yaml: cannot be read: No such file or directory\n");
+        f.lines[0] = '\0';
+        CHECK_INT(bridge_config_load("/", on_error, &f, &f.config), CEL_EINVAL);
+        CHECK_STR(f.lines, "/: cannot be read: Is a directory\n");
+        f.lines[0] = '\0';
+        CHECK_INT(bridge_config_load("/dev/zero", on_error, &f, &f.config), CEL_EINVAL);
+        CHECK_STR(f.lines, "/dev/zero:1:1: the file is larger than 1 MiB, which no configuration needs\n");
+        CHECK(!f.config);
+}
+
+TEST(a_file_is_read_and_named_in_its_errors)
+{
+        char path[] = "/tmp/celadon-config-XXXXXX", expected[128];
+        int fd = mkstemp(path);
+        fixture f = {0};
+
+        CHECK(fd >= 0);
+        CHECK_INT(write(fd, whole, sizeof(whole) - 1), sizeof(whole) - 1);
+        CHECK_INT(bridge_config_load(path, on_error, &f, &f.config), 0);
+        CHECK_STR(f.config->routes[0].name, "instances");
+        fixture_free(&f);
+        CHECK_INT(write(fd, "drain: x\n", 9), 9);
+        close(fd);
+        CHECK_INT(bridge_config_load(path, on_error, &f, &f.config), CEL_EINVAL);
+        snprintf(expected, sizeof(expected), "%s:16:1: duplicate key \"drain\", it is already at 2:1\n",
+                 path);
+        CHECK_STR(f.lines, expected);
+        unlink(path);
+}
+
+TEST(a_notification_matches_when_every_key_does)
+{
+        static char *event_types[] = {(char *)"compute.instance.*", (char *)"volume.*", NULL};
+        static char *priorities[] = {(char *)"info", NULL};
+        bridge_match_config all = {0};
+        bridge_match_config some = {.event_types = event_types, .priorities = priorities};
+
+        CHECK(bridge_match(&all, "anything", "nova.host", "INFO"));
+        CHECK(bridge_match(&all, NULL, NULL, NULL));
+        CHECK(bridge_match(&some, "compute.instance.create.end", "", "INFO"));
+        CHECK(bridge_match(&some, "volume.create", "", "info"));
+        CHECK(!bridge_match(&some, "image.create", "", "info"));
+        CHECK(!bridge_match(&some, "volume.create", "", "ERROR"));
+        CHECK(!bridge_match(&some, NULL, NULL, NULL));
+        CHECK(!bridge_match(&some, "VOLUME.create", "", "info"));
+}

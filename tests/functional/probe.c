@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the functional tests need done to a broker from C, one verb each; the result is one line on standard
+ * output.
+ *
+ *     probe ready URL MS             wait until connected
+ *     probe hold URL MS              publish, hold the loop for MS, publish again
+ *     probe burst URL QUEUE N        publish N messages from 64 tasks, all confirmed
+ *     probe threads URL QUEUE N      the same from 4 threads, N each
+ *     probe unroutable URL QUEUE N   equal messages, every other one to nowhere, at once
+ *     probe exchange URL QUEUE       publish to an exchange that does not exist, then to one that does
+ *     probe conflict URL QUEUE       declare a queue that exists with other settings
+ *     probe blocked URL QUEUE MS     publish within MS */
+#include <celadon/celadon.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct probe {
+        char **argv; /* from the URL on */
+        cel_transport *bus;
+        _Atomic long left, outcomes[64];
+} probe;
+
+static int say(cel_ctx *ctx, int r)
+{
+        printf("%s %s\n", cel_error_name(r), r < 0 ? cel_ctx_error_text(ctx, r) : "");
+        return 0;
+}
+
+static int publish(cel_ctx *ctx, probe *p, const char *exchange, const char *key)
+{
+        cel_message message = {.exchange = exchange,
+                               .routing_key = key,
+                               .content_type = "text/plain",
+                               .delivery_mode = 2,
+                               .body = "probe",
+                               .body_bytes = 5};
+
+        return cel_publish(ctx, p->bus, &message, CEL_PUBLISH_MANDATORY);
+}
+
+static int ready(cel_ctx *ctx, probe *p)
+{
+        CEL_WITHIN_MS(ctx, atoi(p->argv[1]));
+        return say(ctx, cel_transport_ready(ctx, p->bus));
+}
+
+/* As a handler that calls something slow would: nothing else runs on this thread. */
+static void hold_thread(int ms)
+{
+        struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+        while (nanosleep(&left, &left) != 0)
+                ;
+}
+
+static int hold(cel_ctx *ctx, probe *p)
+{
+        int r = cel_transport_ready(ctx, p->bus);
+
+        if (r >= 0)
+                r = publish(ctx, p, "amq.fanout", "") == CEL_EUNROUTABLE ? 0 : CEL_EPROTO;
+        hold_thread(atoi(p->argv[1]));
+        if (r >= 0)
+                r = publish(ctx, p, "amq.fanout", "") == CEL_EUNROUTABLE ? 0 : CEL_EPROTO;
+        return say(ctx, r);
+}
+
+/* --- Many at once ----------------------------------------------------------------------------- */
+
+static int publish_share(cel_ctx *ctx, void *arg)
+{
+        probe *p = arg;
+
+        while (atomic_fetch_sub(&p->left, 1) > 0)
+                atomic_fetch_add(&p->outcomes[-publish(ctx, p, "", p->argv[1])], 1);
+        return 0;
+}
+
+static int tell_outcomes(probe *p)
+{
+        for (int i = 0; i < 64; i++)
+                if (p->outcomes[i])
+                        printf("%s=%ld ", cel_error_name(-i), p->outcomes[i]);
+        puts("");
+        return 0;
+}
+
+static int from_tasks(cel_ctx *ctx, probe *p, cel_task_fn fn)
+{
+        cel_scope *scope;
+        int r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope);
+
+        if (r < 0)
+                return r;
+        for (int i = 0; i < 64; i++)
+                cel_spawn(ctx, scope, "publisher", fn, p, NULL);
+        r = cel_scope_close(ctx, scope);
+        return r < 0 ? say(ctx, r) : tell_outcomes(p);
+}
+
+static int burst(cel_ctx *ctx, probe *p)
+{
+        p->left = atol(p->argv[2]);
+        return from_tasks(ctx, p, publish_share);
+}
+
+static int publish_by_turns(cel_ctx *ctx, void *arg)
+{
+        probe *p = arg;
+        long n;
+
+        while ((n = atomic_fetch_sub(&p->left, 1)) > 0) {
+                int r = publish(ctx, p, "", n % 2 ? "celadon.probe.nowhere" : p->argv[1]);
+
+                if (r != (n % 2 ? CEL_EUNROUTABLE : 0))
+                        return cel_fail(ctx, CEL_EPROTO, "message %ld: %s", n, cel_error_name(r));
+                atomic_fetch_add(&p->outcomes[-r], 1);
+        }
+        return 0;
+}
+
+static int unroutable(cel_ctx *ctx, probe *p)
+{
+        p->left = atol(p->argv[2]);
+        return from_tasks(ctx, p, publish_by_turns);
+}
+
+typedef struct publisher_thread {
+        pthread_t thread;
+        probe *probe;
+        cel_runtime *runtime;
+} publisher_thread;
+
+static void *thread_main(void *arg)
+{
+        publisher_thread *t = arg;
+        cel_auto(cel_ctx) *ctx = NULL;
+
+        if (cel_thread_ctx_new(t->runtime, "publisher", &ctx) == 0)
+                for (long i = atol(t->probe->argv[2]); i > 0; i--)
+                        atomic_fetch_add(&t->probe->outcomes[-publish(ctx, t->probe, "", t->probe->argv[1])],
+                                         1);
+        return NULL;
+}
+
+static int join(void *arg)
+{
+        return pthread_join(((publisher_thread *)arg)->thread, NULL);
+}
+
+static int threads(cel_ctx *ctx, probe *p)
+{
+        publisher_thread t[4];
+        cel_pool *pool;
+
+        cel_pool_new(cel_ctx_runtime(ctx), "join", 1, 4, &pool);
+        for (int i = 0; i < 4; i++) {
+                t[i] = (publisher_thread){.probe = p, .runtime = cel_ctx_runtime(ctx)};
+                pthread_create(&t[i].thread, NULL, thread_main, &t[i]);
+        }
+        for (int i = 0; i < 4; i++)
+                cel_offload(ctx, pool, join, &t[i], NULL);
+        cel_pool_free(pool);
+        return tell_outcomes(p);
+}
+
+/* --- Refusals --------------------------------------------------------------------------------- */
+
+static int exchange(cel_ctx *ctx, probe *p)
+{
+        say(ctx, publish(ctx, p, "celadon.probe.missing", "key"));
+        return say(ctx, publish(ctx, p, "", p->argv[1]));
+}
+
+static int conflict(cel_ctx *ctx, probe *p)
+{
+        say(ctx, cel_transport_declare_queue(ctx, p->bus, &(cel_queue){.name = p->argv[1], .durable = true}));
+        return say(ctx, publish(ctx, p, "", p->argv[1]));
+}
+
+static int blocked(cel_ctx *ctx, probe *p)
+{
+        CEL_WITHIN_MS(ctx, atoi(p->argv[2]));
+        return say(ctx, publish(ctx, p, "", p->argv[1]));
+}
+
+static const struct {
+        const char *name;
+        int (*run)(cel_ctx *ctx, probe *p);
+        int arguments; /* behind the verb */
+} verbs[] = {
+        {"ready", ready, 2},           {"hold", hold, 2},
+        {"burst", burst, 3},           {"threads", threads, 3},
+        {"unroutable", unroutable, 3}, {"exchange", exchange, 2},
+        {"conflict", conflict, 2},     {"blocked", blocked, 3},
+};
+
+static int run(cel_ctx *ctx, void *arg)
+{
+        char **argv = arg;
+        probe p = {.argv = argv + 1};
+
+        int r = cel_transport_open(ctx, p.argv[0], &p.bus);
+        if (r < 0)
+                return say(ctx, r);
+        for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+                if (strcmp(argv[0], verbs[i].name) == 0)
+                        r = verbs[i].run(ctx, &p);
+        cel_transport_close(ctx, p.bus);
+        return r;
+}
+
+int main(int argc, char **argv)
+{
+        for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
+                if (strcmp(argv[1], verbs[i].name) == 0 && argc == verbs[i].arguments + 2)
+                        return cel_main(run, argv + 1);
+        fputs("usage: probe VERB URL …; the verbs are at the top of probe.c\n", stderr);
+        return 64;
+}

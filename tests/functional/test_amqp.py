@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The AMQP connection against RabbitMQ, through the program `probe`: what it does is in probe.c."""
+
+import os
+import subprocess
+
+import pytest
+
+from parts import PATIENCE_S, Certificates, program
+
+HEARTBEAT_S = 2
+
+
+def probe(verb, *arguments):
+    """Run the probe to its end; returns its lines on standard output and its log."""
+    done = subprocess.run([os.path.join(os.path.dirname(program()), 'tests', 'probe'), verb, *map(str, arguments)],
+                          capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.fixture
+def queue(bus):
+    bus.bind_queue('probe')
+    return 'probe'
+
+
+def test_heartbeats_go_on_while_a_handler_holds_the_loop_for_three_periods(bus):
+    with bus.broker.events('connection.closed'):
+        lines, log = probe('hold', bus.url(heartbeat_timeout_threshold=HEARTBEAT_S), 3 * HEARTBEAT_S * 1000)
+    assert lines == ['CEL_OK ']
+    assert 'TRANSPORT-DOWN' not in log  # one connection, from beginning to end
+    assert log.count('TRANSPORT-UP') == 1
+
+
+@pytest.mark.sanitized
+def test_pipelined_publishes_are_all_confirmed(bus, queue):
+    assert probe('burst', bus.url(), queue, 20000)[0] == ['CEL_OK=20000 ']
+    assert bus.queue(queue).ready == 20000
+
+
+@pytest.mark.sanitized
+def test_any_thread_may_publish(bus, queue):
+    assert probe('threads', bus.url(), queue, 1000)[0] == ['CEL_OK=4000 ']
+    assert bus.queue(queue).ready == 4000
+
+
+@pytest.mark.sanitized
+def test_a_returned_message_is_matched_to_its_own_publish(bus, queue):
+    """Half of 4,000 equal messages go nowhere: just these publishes fail."""
+    assert probe('unroutable', bus.url(), queue, 4000)[0] == ['CEL_OK=2000 CEL_EUNROUTABLE=2000 ']
+    assert bus.queue(queue).ready == 2000
+
+
+def test_a_missing_exchange_fails_its_publish_and_the_channel_is_opened_again(bus, queue):
+    missing, after = probe('exchange', bus.url(), queue)[0]
+    assert missing.startswith("CEL_ENOTFOUND NOT_FOUND - no exchange 'celadon.probe.missing'")
+    assert after == 'CEL_OK '
+
+
+def test_a_queue_with_other_settings_is_an_error_with_the_brokers_words(bus, queue):
+    conflict, after = probe('conflict', bus.url(), queue)[0]
+    assert conflict.startswith('CEL_ECONFLICT queue "probe": PRECONDITION_FAILED - inequivalent arg \'durable\'')
+    assert after == 'CEL_OK '
+
+
+def test_a_name_that_amqp_has_no_room_for_is_an_error_and_harms_nobody_else(bus):
+    lines, log = probe('conflict', bus.url(), 256 * 'x')
+    assert [line.split()[0] for line in lines] == ['CEL_EINVAL', 'CEL_EINVAL']
+    assert 'TRANSPORT-DOWN' not in log
+
+
+@pytest.mark.parametrize('method', ['PLAIN', 'AMQPLAIN'])
+def test_each_password_mechanism_logs_in(bus, method):
+    assert probe('ready', bus.url(rabbit_login_method=method), 10000)[0] == ['CEL_OK ']
+
+
+def test_a_wrong_password_is_final(bus):
+    line, = probe('ready', bus.url(password='wrong'), 10000)[0]
+    assert line.startswith('CEL_EAUTH ') and 'ACCESS_REFUSED' in line and 'wrong' not in line
+
+
+def test_an_unknown_virtual_host_is_final(bus):
+    line, = probe('ready', bus.url() + '-missing', 10000)[0]
+    assert line.startswith('CEL_EACCESS ') and 'not found' in line
+
+
+def test_an_external_login_that_the_broker_does_not_offer_is_final(bus):
+    """RabbitMQ offers it over TLS only."""
+    line, = probe('ready', bus.url(rabbit_login_method='EXTERNAL'), 10000)[0]
+    assert line.startswith('CEL_EAUTH ') and 'the broker offers no EXTERNAL login, but ' in line
+
+
+@pytest.mark.sanitized
+def test_an_external_login_is_the_certificates_user(bus):
+    """And not the one in the URL."""
+    user = bus.add_user()
+    with bus.broker.events('user.authentication.success') as wait_for:
+        assert probe('ready', bus.external_url(*bus.broker.certificates.client(user)), 10000)[0] == ['CEL_OK ']
+        wait_for(user)
+
+
+@pytest.mark.sanitized
+def test_an_external_login_as_an_unknown_user_is_final(bus):
+    line, = probe('ready', bus.external_url(*bus.broker.certificates.client('nobody')), 10000)[0]
+    assert line.startswith('CEL_EAUTH ') and 'ACCESS_REFUSED' in line and 'EXTERNAL' in line
+
+
+@pytest.mark.sanitized
+def test_an_external_login_without_a_certificate_where_none_is_required_is_final(bus):
+    line, = probe('ready', bus.tls_url(rabbit_login_method='EXTERNAL'), 10000)[0]
+    assert line.startswith('CEL_EAUTH ') and 'ACCESS_REFUSED' in line and 'EXTERNAL' in line
+
+
+@pytest.mark.sanitized
+def test_an_external_login_without_a_certificate_is_a_clear_error(bus):
+    line, = probe('ready', bus.external_url(), 10000)[0]
+    assert line.startswith('CEL_ETLS ') and 'TLS with "localhost" failed: ' in line and 'certificate' in line
+
+
+@pytest.mark.sanitized
+def test_an_external_login_with_a_certificate_of_another_authority_is_a_clear_error(bus, tmp_path):
+    certificate = Certificates(tmp_path).client(bus.add_user())
+    line, = probe('ready', bus.external_url(*certificate), 10000)[0]
+    assert line.startswith('CEL_ETLS ') and 'TLS with "localhost" failed: ' in line and 'unknown ca' in line
+
+
+@pytest.mark.sanitized
+def test_tls_connects_to_the_name_that_the_certificate_proves(bus):
+    assert probe('ready', bus.tls_url(), 10000)[0] == ['CEL_OK ']
+
+
+def test_tls_refuses_a_certificate_for_another_name(bus):
+    port = bus.broker.add_tls_port('elsewhere.example')
+    line, = probe('ready', bus.tls_url(port=port), 10000)[0]
+    assert line.startswith('CEL_ETLS ') and 'the certificate of "localhost" is refused: hostname mismatch' in line
+
+
+def test_tls_refuses_a_certificate_of_an_unknown_authority(bus):
+    line, = probe('ready', bus.url(host='localhost', port=bus.broker.tls_port, ssl='true'), 10000)[0]
+    assert line.startswith('CEL_ETLS ') and 'the certificate of "localhost" is refused: ' in line
+
+
+def test_tls_against_a_plain_port_is_a_clear_error(bus):
+    line, = probe('ready', bus.tls_url(port=bus.broker.port), 10000)[0]
+    assert line.startswith('CEL_ETLS ') and 'TLS with "localhost" failed: ' in line
+
+
+def test_a_host_that_is_down_is_passed_over(bus):
+    url = bus.url().replace('@127.0.0.1:', '@127.0.0.1:1,celadon:correct-horse@127.0.0.1:')
+    for _ in range(4):  # the hosts are shuffled each time
+        assert probe('ready', url, 10000)[0] == ['CEL_OK ']
+
+
+def test_a_broker_that_is_down_is_named_when_the_deadline_passes(bus):
+    assert probe('ready', bus.url(port=1), 300)[0] == [
+        'CEL_ETIMEDOUT not connected in time: 127.0.0.1 port 1: Connection refused']
+
+
+def test_a_blocked_connection_waits_and_publishes_nothing(bus, queue):
+    """A memory alarm makes RabbitMQ stop reading from connections that publish."""
+    bus.broker.evaluate('rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})')
+    try:
+        lines, log = probe('blocked', bus.url(), queue, 1500)
+    finally:
+        bus.broker.evaluate('rabbit_alarm:clear_alarm({resource_limit, memory, node()})')
+    assert lines[0].startswith('CEL_ETIMEDOUT')
+    assert 'TRANSPORT-BLOCKED' in log
+    assert probe('blocked', bus.url(), queue, 10000)[0] == ['CEL_OK ']
+
+
+def test_an_unknown_option_is_an_error_with_a_suggestion(bus):
+    line, = probe('ready', bus.url(sssl='true'), 1000)[0]
+    assert line == 'CEL_EINVAL transport URL: unknown option "sssl"; did you mean "ssl"?'

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real parts that a test, or the demo, puts around the bridge.
+
+    RabbitMQ    Debian's broker, under its own node name, ports and folders; `broker.vhost()` is a fresh, empty bus
+    Publisher   oslo.messaging's own notifier
+    Api         nginx in front of uWSGI in front of a small application; keeps what it gets, answers as it is told
+    Bridge      `celadon bridge`, its configuration, its log and its exit status
+
+Everything listens on 127.0.0.1, and ends when it is closed or when the program that started it ends, however that happens.
+Nothing sleeps: whoever has to wait waits for the event, with a deadline.
+"""
+
+from .api import Api, Gate, SlammedDoor
+from .bridge import Bridge, bridge_config, check_config, program, route, run_program
+from .certs import Certificates
+from .events import random_event
+from .publisher import Publisher
+from .rabbitmq import RabbitMQ
+from .waiting import PATIENCE_S, Feed, TookTooLong
+
+__all__ = ['Api', 'Bridge', 'Certificates', 'Feed', 'Gate', 'PATIENCE_S', 'Publisher', 'RabbitMQ', 'SlammedDoor',
+           'TookTooLong', 'bridge_config', 'check_config', 'program', 'random_event', 'route', 'run_program']

@@ -1,0 +1,238 @@
+"""Each tool says yes to a sound tree and no to a broken one, and names what is broken."""
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MAP = '''
+| folder | what lives there | may include |
+|---|---|---|
+| `include/celadon` | the API | `jansson.h` |
+| `lib/low` | low | `include/celadon` |
+| `lib/high` | high | `include/celadon` `lib/low` `ssl/` |
+| `lib/low/special.c` | an exception | `lib/low` `uv.h` |
+| `tests` | tests | `cmocka.h` |
+'''
+FILES = {
+    'docs/ARCHITECTURE.md': MAP,
+    'include/celadon/api.h': '#include <celadon/other.h>\n#include <jansson.h>\n#include <stddef.h>\n',
+    'include/celadon/other.h': 'int other(void);\n',
+    'lib/low/low.h': '#include <celadon/api.h>\n',
+    'lib/low/low.c': '#include "low/low.h"\n#include <sys/epoll.h>\n',
+    'lib/low/low_test.c': '#include "low/low.h"\n#include "test.h"\n',
+    'lib/low/special.c': '#include "low.h"\n#include <uv.h>\n',
+    'lib/high/high.c': '#include "low/low.h"\n#include <ssl/tls.h>\n',
+    'tests/support/test.h': '#include <cmocka.h>\n',
+}
+
+
+class Tree:
+    """A small project of its own with a copy of the tools."""
+
+    def __init__(self, root):
+        self.root = root
+        shutil.copytree(ROOT / 'tools', root / 'tools', ignore=shutil.ignore_patterns('__pycache__'))
+        self.write('tools/size-exceptions', '')
+        for name, text in FILES.items():
+            self.write(name, text)
+
+    def write(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def run(self, tool, *arguments, **env):
+        return subprocess.run([self.root / 'tools' / tool, *arguments], env=os.environ | env, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def complaint(self, tool, *arguments, **env):
+        result = self.run(tool, *arguments, **env)
+        assert result.returncode == 1, result.stdout
+        return result.stdout
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(tmp_path)
+
+
+def test_layers_accepts_what_the_table_allows(tree):
+    result = tree.run('check-layers')
+    assert (result.returncode, result.stdout) == (0, '')
+
+
+@pytest.mark.parametrize('file, text, complaint', [
+    ('lib/low/low.c', '\n#include "high/high.h"\n', 'lib/low/low.c:2: lib/low -> lib/high/high.h'),
+    ('lib/low/low.c', '# include <uv.h>\n', 'lib/low/low.c:1: lib/low -> uv.h'),
+    ('lib/low/low.c', '#include "test.h"\n', 'lib/low/low.c:1: lib/low -> tests/support/test.h'),
+    ('lib/low/low.c', '#include "nowhere.h"\n', '"nowhere.h" is no file of ours'),
+    ('lib/low/low.c', '#include MACRO\n', 'must name its file'),
+    ('lib/low/low_test.c', '#include "high/high.h"\n', 'lib/low -> lib/high/high.h'),
+    ('lib/low/special.c', '#include <celadon/api.h>\n', 'lib/low/special.c -> include/celadon/api.h'),
+    ('include/celadon/api.h', '#include "low/low.h"\n', 'include/celadon -> lib/low/low.h'),
+    ('lib/new/new.c', '', 'lib/new has C files but no row'),
+    ('docs/ARCHITECTURE.md', MAP + '| `lib/gone` | gone | `lib/low` |\n', 'there is no lib/gone'),
+    ('docs/ARCHITECTURE.md', MAP.replace('`ssl/`', '`ssl/` `lib/lwo`'), 'lib/high may include lib/lwo, which is neither'),
+    ('docs/ARCHITECTURE.md', 'a map without a table\n', 'no table found'),
+])
+def test_layers_names_the_arrow_that_is_not_in_the_table(tree, file, text, complaint):
+    tree.write('lib/high/high.h', '')
+    tree.write(file, text)
+    assert complaint in tree.complaint('check-layers')
+
+
+def function(lines, signature='static int f(int a,\n             int b)'):
+    return f'{signature}\n{{\n' + '        a++;\n' * (lines - 2 - len(signature.splitlines())) + '}\n'
+
+
+def test_size_counts_from_the_signature_to_the_closing_brace(tree):
+    tree.write('lib/low/low.c', function(70))
+    assert tree.run('check-size').returncode == 0
+    tree.write('lib/low/low.c', 'int a;\n\n' + function(71))
+    assert 'lib/low/low.c:3: f has 71 lines' in tree.complaint('check-size')
+    tree.write('lib/low/low.c', 'int a;\n' + function(71, 'TEST(it_works)'))
+    assert 'lib/low/low.c:2: it_works has 71 lines' in tree.complaint('check-size')
+
+
+def test_size_counts_the_lines_of_a_file(tree):
+    tree.write('lib/low/low.c', '\n' * 1000)
+    assert tree.run('check-size').returncode == 0
+    tree.write('lib/low/low.c', '\n' * 1001)
+    assert 'lib/low/low.c: 1001 lines' in tree.complaint('check-size')
+
+
+def test_size_takes_an_exception_only_with_a_reason_and_while_it_is_needed(tree):
+    tree.write('lib/low/low.c', function(71))
+    tree.write('tools/size-exceptions', '# why\nlib/low/low.c:f  one long table\n')
+    assert tree.run('check-size').returncode == 0
+    tree.write('tools/size-exceptions', 'lib/low/low.c:f\n')
+    assert 'size-exceptions:1: lib/low/low.c:f has no reason' in tree.complaint('check-size')
+    tree.write('tools/size-exceptions', 'lib/low/low.c:f  one long table\n')
+    tree.write('lib/low/low.c', function(70))
+    assert 'delete the line' in tree.complaint('check-size')
+
+
+def test_headers_must_compile_alone_in_both_languages(tree):
+    tree.write('include/celadon/api.h', 'struct x { int a; };\n')
+    assert tree.run('check-headers').returncode == 0
+    tree.write('include/celadon/api.h', 'size_t f(void);\n')
+    assert 'api.h' in tree.complaint('check-headers')
+    tree.write('include/celadon/api.h', 'struct x { int class; };\n')
+    assert 'api.h' in tree.complaint('check-headers')
+
+
+def test_format_names_the_files_that_are_laid_out_otherwise(tree):
+    shutil.copy(ROOT / '.clang-format', tree.root)
+    assert tree.run('check-format').returncode == 0
+    tree.write('lib/low/low.c', 'int  a;\nint  b;\n')
+    output = tree.complaint('check-format')
+    assert output.startswith('lib/low/low.c:1:') and len(output.splitlines()) == 1
+    tree.write('.clang-format', 'nonsense')
+    assert 'clang-format' in tree.complaint('check-format')
+
+
+PROJECT = '''project('toy', 'c')
+assert(get_option('tests'))
+test('toy', find_program('toy_test'), protocol: 'tap')
+'''
+
+
+@pytest.fixture
+def toy(tree):
+    """A project whose only unit test prints what toy_test holds."""
+    tree.write('meson.build', PROJECT)
+    tree.write('meson_options.txt', "option('tests', type: 'boolean', value: false)\n")
+    tree.write('toy_test', '#!/bin/sh\necho 1..2\necho ok 1 - one\necho ok 2 - two\n')
+    (tree.root / 'toy_test').chmod(0o755)
+    return tree
+
+
+def last_line(output):
+    return output.splitlines()[-1]
+
+
+def test_run_tests_counts_each_tap_result_in_both_builds(toy):
+    result = toy.run('run-tests', 'unit')
+    assert (result.returncode, last_line(result.stdout)) == (0, '4 passed, 0 failed')
+
+
+@pytest.mark.parametrize('script, line, words', [
+    ('echo 1..2; echo ok 1 - one; echo "not ok 2 - two"; exit 1', '2 passed, 2 failed', 'failed: unit, plain: toy: two'),
+    ('echo 1..3; echo ok 1 - one; echo last words >&2; kill -ABRT $$', '2 passed, 2 failed', 'last words'),
+    ('echo 1..1; echo ok 1 - one; echo "leaked 8 bytes" >&2; exit 1', '2 passed, 2 failed', 'leaked 8 bytes'),
+    ('echo 1..0', '0 passed, 0 failed', ''),
+])
+def test_run_tests_fails_with_the_output_of_what_failed(toy, script, line, words):
+    toy.write('toy_test', f'#!/bin/sh\n{script}\n')
+    output = toy.complaint('run-tests', 'unit')
+    assert last_line(output) == line
+    assert words in output
+
+
+def test_run_tests_fails_when_the_build_does(toy):
+    toy.write('broken.c', 'int f(void) { return }\n')
+    toy.write('meson.build', PROJECT + "static_library('broken', 'broken.c')\n")
+    output = toy.complaint('run-tests', 'unit')
+    assert last_line(output) == '0 passed, 2 failed'
+    assert 'broken.c:1' in output
+    toy.write('meson.build', PROJECT + 'nonsense(\n')
+    assert last_line(toy.complaint('run-tests', 'unit')) == '0 passed, 2 failed'
+
+
+def test_run_tests_counts_functional_tests_and_runs_marked_ones_again(toy):
+    toy.write('tests/tools/test_none.py', '')
+    toy.write('tests/functional/test_toy.py', '''
+import os, pytest
+def test_good(): assert os.environ['CELADON_BUILD'].endswith('/build')
+@pytest.mark.sanitized
+def test_twice(): assert os.path.isdir(os.environ['CELADON_BUILD'])
+@pytest.mark.skip
+def test_not(): pass
+''')
+    result = toy.run('run-tests', 'functional')
+    assert (result.returncode, last_line(result.stdout)) == (0, '3 passed, 0 failed')
+    toy.write('tests/functional/test_toy.py', 'import nowhere\n')
+    output = toy.complaint('run-tests', 'functional')
+    assert last_line(output) == '0 passed, 2 failed'
+
+
+@pytest.fixture
+def machine(tree):
+    """A Debian where commands are ours: nothing installed, no root, no sudo; `tools/setup` runs with it as PATH."""
+    tree.write('bin/id', '#!/bin/sh\necho 1000\n')
+    tree.write('bin/apt-get', '#!/bin/sh\necho apt-get must not run\nexit 1\n')
+    tree.write('bin/dpkg-query', '#!/bin/sh\nexit 1\n')
+    for name in 'id', 'apt-get', 'dpkg-query':
+        (tree.root / 'bin' / name).chmod(0o755)
+    return tree
+
+
+def test_setup_is_silent_when_nothing_is_missing(machine):
+    machine.write('bin/dpkg-query', '#!/bin/sh\nshift 3\nfor p; do echo installed $p; done\n')
+    result = machine.run('setup', 'build', 'test', 'demo', 'bench', 'fuzz', PATH=str(machine.root / 'bin'))
+    assert (result.returncode, result.stdout) == (0, '')
+
+
+def test_setup_says_what_to_do_without_root_and_sudo(machine):
+    output = machine.complaint('setup', 'fuzz', PATH=str(machine.root / 'bin'))
+    assert 'there is no sudo' in output and 'libclang-rt-14-dev' in output
+
+
+def test_setup_says_what_to_do_when_sudo_fails(machine):
+    machine.write('bin/sudo', '#!/bin/sh\nexit 1\n')
+    (machine.root / 'bin/sudo').chmod(0o755)
+    assert 'still missing' in machine.complaint('setup', 'fuzz', PATH=str(machine.root / 'bin'))
+
+
+def test_setup_knows_its_groups(machine):
+    assert "no group is called 'tset'" in machine.complaint('setup', 'tset')
+
+
+def test_setup_leaves_other_systems_alone(machine):
+    (machine.root / 'bin/apt-get').unlink()
+    result = machine.run('setup', 'fuzz', PATH=str(machine.root / 'bin'))
+    assert result.returncode == 0 and 'not Debian' in result.stdout
