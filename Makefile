@@ -1,7 +1,7 @@
 # The front door; meson and ninja do the work. `make help` lists the targets.
 SECONDS = 60
 
-.PHONY: all test demo check format fuzz clean help
+.PHONY: all test demo check format fuzz bench clean help
 
 all: ## build into build/
 	@tools/setup build
@@ -24,6 +24,11 @@ demo: ## events from RabbitMQ arrive at an API server
 	@tools/setup build demo
 	@$(MAKE) --no-print-directory all
 	@tools/demo
+
+bench: ## the bridge beside its peers
+	@tools/setup build bench
+	@$(MAKE) --no-print-directory all
+	@bench/run
 
 fuzz: ## run each fuzz target for SECONDS=60
 	@tools/setup build fuzz
