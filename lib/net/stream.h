@@ -41,14 +41,10 @@ static inline cel__stream *cel__stream_free(cel__stream *stream)
 
 /* Connect to `host` (a name or an address) and `port`, trying its addresses in turn.
  * Owns:   *ret_stream is yours.
- * Waits:  for the name and the connection, the deadline or cancellation. A task's ctx only.
+ * Waits:  for the name and the connection, the deadline or cancellation.
  * Errors: CEL_ERESOLVE, CEL_ECONNECT (all addresses refused; the text has the last one's reason),
  *         CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM. */
 int cel__tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel__stream **ret_stream);
-
-/* Wait until `fd` is ready for `events`. A task's ctx only.
- * Errors: CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM, CEL_ESYSTEM. */
-int cel__fd_wait(cel_ctx *ctx, int fd, int events);
 
 typedef struct cel__tls_options {
         const char *ca_file;   /* PEM; NULL: the system's store */

@@ -11,29 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- Waiting for a descriptor ----------------------------------------------------------------- */
-
-static void on_ready(void *arg, int events)
-{
-        if (events)
-                cel__wait_finish(arg, events);
-}
-
-int cel__fd_wait(cel_ctx *ctx, int fd, int events)
-{
-        cel__poller *poller;
-        cel__wait wait;
-
-        cel__wait_begin(&wait, ctx, "descriptor");
-        int r = cel__poller_new(ctx->loop, fd, on_ready, &wait, &poller);
-        if (r < 0)
-                return cel_fail(ctx, r, "%s", cel_error_text(r));
-        cel__poller_want(poller, events);
-        r = cel__wait_block(&wait);
-        cel__poller_free(poller);
-        return r < 0 ? r : 0;
-}
-
 /* --- The stream ------------------------------------------------------------------------------- */
 
 static ssize_t outcome(cel__stream *stream, ssize_t n, const char *doing, int needs, int *ret_needs)
@@ -95,7 +72,7 @@ static int connect_fd(cel_ctx *ctx, int fd, const cel__address *address)
                 return 0;
         if (errno != EINPROGRESS)
                 return errno;
-        int r = cel__fd_wait(ctx, fd, CEL__WRITABLE);
+        int r = cel__fd_wait(ctx, fd, CEL__WRITABLE, "connect");
         if (r < 0)
                 return r;
         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes);

@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rt/ctx.h"
 #include "base/assert.h"
+#include "rt/poller.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-/* A thread's ctx waits on a condition variable of its own. */
+/* A thread's ctx waits on a condition variable of its own or, for a descriptor, in poll(). */
 typedef struct thread_ctx {
         cel_ctx ctx;
         pthread_t thread;
-        pthread_mutex_t mutex; /* of `woken` */
+        pthread_mutex_t mutex; /* of all below */
         pthread_cond_t cond;
-        bool woken; /* somebody finished the wait in progress */
+        bool woken;  /* somebody finished the wait in progress */
+        int wake_fd; /* owned; an eventfd that ends poll(); -1 until the first wait for a descriptor */
+        int fd;      /* borrowed; what poll() watches now, for `fd_events`; -1: nothing */
+        int fd_events;
         cel__clock_listener clock_listener;
 } thread_ctx;
 
@@ -50,10 +57,18 @@ void cel__ctx_fini(cel_ctx *ctx)
         ctx->error_text = ctx->request_id = NULL;
 }
 
+/* Have the thread look again, wherever it waits. */
+static void nudge_locked(thread_ctx *thread)
+{
+        pthread_cond_signal(&thread->cond);
+        if (thread->wake_fd >= 0)
+                eventfd_write(thread->wake_fd, 1);
+}
+
 static void wake_thread(thread_ctx *thread)
 {
         pthread_mutex_lock(&thread->mutex);
-        pthread_cond_signal(&thread->cond);
+        nudge_locked(thread);
         pthread_mutex_unlock(&thread->mutex);
 }
 
@@ -76,6 +91,7 @@ int cel_thread_ctx_new(cel_runtime *runtime, const char *name, cel_ctx **ret_ctx
                 return r;
         }
         thread->thread = pthread_self();
+        thread->wake_fd = thread->fd = -1;
         pthread_mutex_init(&thread->mutex, NULL);
         cel__clock_cond_init(&thread->cond);
         thread->clock_listener.on_advance = on_clock_advance;
@@ -92,6 +108,8 @@ cel_ctx *cel_thread_ctx_free(cel_ctx *ctx)
         thread_ctx *thread = as_thread(ctx);
 
         cel__clock_unlisten(cel__runtime_clock(ctx->runtime), &thread->clock_listener);
+        if (thread->wake_fd >= 0)
+                close(thread->wake_fd);
         pthread_cond_destroy(&thread->cond);
         pthread_mutex_destroy(&thread->mutex);
         cel__ctx_fini(ctx);
@@ -227,7 +245,7 @@ bool cel__wait_finish(cel__wait *wait, int outcome)
 
                 pthread_mutex_lock(&thread->mutex);
                 thread->woken = true;
-                pthread_cond_signal(&thread->cond);
+                nudge_locked(thread);
                 pthread_mutex_unlock(&thread->mutex);
         }
         return true;
@@ -266,7 +284,45 @@ static int block_task(cel__wait *wait)
         return atomic_load(&wait->outcome);
 }
 
-static int block_thread(cel__wait *wait)
+/* How long poll() may wait, in ms, rounded up; -1: for as long as it takes. A manual clock nudges. */
+static int poll_ms(cel_clock *clock, cel_time until)
+{
+        if (cel__clock_manual(clock) || until.ns == CEL_TIME_NEVER.ns)
+                return -1;
+        int64_t ms = (until.ns - cel_clock_now(clock).ns) / CEL_NS_PER_MS + 1;
+        return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static struct pollfd poll_for(int fd, int events)
+{
+        return (struct pollfd){.fd = fd,
+                               .events = (short)(((events & CEL__READABLE) ? POLLIN : 0) |
+                                                 ((events & CEL__WRITABLE) ? POLLOUT : 0))};
+}
+
+/* Wait for a nudge or for the descriptor, with the mutex held, which is released meanwhile. Returns what the
+ * descriptor is ready for, or 0. */
+static int poll_locked(thread_ctx *thread, int timeout_ms)
+{
+        struct pollfd fds[] = {poll_for(thread->fd, thread->fd_events),
+                               {.fd = thread->wake_fd, .events = POLLIN}};
+        eventfd_t nudges;
+
+        pthread_mutex_unlock(&thread->mutex);
+        int n = poll(fds, 2, timeout_ms);
+        pthread_mutex_lock(&thread->mutex);
+        if (n > 0 && fds[1].revents)
+                eventfd_read(thread->wake_fd, &nudges);
+        if (n <= 0 || !fds[0].revents)
+                return 0;
+        if (fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) /* reading or writing will say why */
+                return thread->fd_events;
+        return ((fds[0].revents & POLLIN) ? CEL__READABLE : 0) |
+               ((fds[0].revents & POLLOUT) ? CEL__WRITABLE : 0);
+}
+
+/* `fd` may be -1: then the wait is for what finishes it, and nothing else. */
+static int block_thread(cel__wait *wait, int fd, int events)
 {
         cel_ctx *ctx = wait->ctx;
         thread_ctx *thread = as_thread(ctx);
@@ -277,15 +333,24 @@ static int block_thread(cel__wait *wait)
                             ctx->name, wait->where);
         pthread_mutex_lock(&thread->mutex);
         ctx->wait = wait;
+        thread->fd = fd;
+        thread->fd_events = events;
         while (!thread->woken) {
                 if (must_cancel(ctx) && decide(wait, CEL_ECANCELED))
                         break;
                 if (wait->until.ns != CEL_TIME_NEVER.ns && cel_clock_now(clock).ns >= wait->until.ns &&
                     decide(wait, wait->until_outcome))
                         break;
-                cel__clock_wait(clock, &thread->cond, &thread->mutex, wait->until);
+                if (fd < 0) {
+                        cel__clock_wait(clock, &thread->cond, &thread->mutex, wait->until);
+                        continue;
+                }
+                int ready = poll_locked(thread, poll_ms(clock, wait->until));
+                if (ready && decide(wait, ready))
+                        break;
         }
         thread->woken = false;
+        thread->fd = -1;
         ctx->wait = NULL;
         pthread_mutex_unlock(&thread->mutex);
         return atomic_load(&wait->outcome);
@@ -293,7 +358,66 @@ static int block_thread(cel__wait *wait)
 
 int cel__wait_block(cel__wait *wait)
 {
-        return wait->ctx->loop ? block_task(wait) : block_thread(wait);
+        return wait->ctx->loop ? block_task(wait) : block_thread(wait, -1, 0);
+}
+
+/* --- Descriptors ------------------------------------------------------------------------------ */
+
+static void on_ready(void *arg, int events)
+{
+        if (events)
+                cel__wait_finish(arg, events);
+}
+
+static int await_fd_on_loop(cel_ctx *ctx, int fd, int events, cel__wait *wait)
+{
+        cel__poller *poller;
+        int r = cel__poller_new(ctx->loop, fd, on_ready, wait, &poller);
+
+        if (r < 0)
+                return cel_fail(ctx, r, "descriptor %d cannot be watched: %s", fd, cel_error_text(r));
+        cel__poller_want(poller, events);
+        r = cel__wait_block(wait);
+        cel__poller_free(poller);
+        return r;
+}
+
+static int await_fd_on_thread(cel_ctx *ctx, int fd, int events, cel__wait *wait)
+{
+        thread_ctx *thread = as_thread(ctx);
+
+        pthread_mutex_lock(&thread->mutex);
+        if (thread->wake_fd < 0)
+                thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        bool can_wait = thread->wake_fd >= 0;
+        pthread_mutex_unlock(&thread->mutex);
+        if (!can_wait)
+                return cel_fail(ctx, CEL_ESYSTEM, "no descriptor is left to wait with");
+        return block_thread(wait, fd, events);
+}
+
+int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where)
+{
+        cel__wait wait;
+
+        cel__wait_begin(&wait, ctx, where);
+        return ctx->loop ? await_fd_on_loop(ctx, fd, events, &wait)
+                         : await_fd_on_thread(ctx, fd, events, &wait);
+}
+
+bool cel__thread_waits(cel_ctx *ctx)
+{
+        thread_ctx *thread = as_thread(ctx);
+        bool waits = false;
+
+        pthread_mutex_lock(&thread->mutex);
+        if (ctx->wait && !thread->woken && !must_cancel(ctx)) {
+                struct pollfd fd = poll_for(thread->fd, thread->fd_events);
+
+                waits = ctx->wait->until.ns > cel_ctx_now(ctx).ns && poll(&fd, 1, 0) <= 0;
+        }
+        pthread_mutex_unlock(&thread->mutex);
+        return waits;
 }
 
 int cel_sleep_ms(cel_ctx *ctx, int64_t ms)

@@ -73,6 +73,16 @@ bool cel__wait_finish(cel__wait *wait, int outcome);
 /* Wait until it is finished; returns the outcome. */
 int cel__wait_block(cel__wait *wait);
 
+/* Does this thread's ctx wait now, with nothing to end its wait: no outcome, no deadline that has passed, no
+ * cancellation, no descriptor that is ready? Callable from any thread; for tests. */
+bool cel__thread_waits(cel_ctx *ctx);
+
+/* Wait until `fd` is ready for any of `events`, CEL__READABLE and CEL__WRITABLE; `where` is static, what it
+ * waits for, in a word. Returns what it is ready for; a descriptor that is broken is ready for everything.
+ * With a task's ctx a poller is made for this one wait: whoever waits often keeps one of its own.
+ * Errors: CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM, CEL_ESYSTEM. */
+int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where);
+
 /* A place in a list of waiters, as futures and channels keep it. */
 typedef struct cel__waiter {
         cel__list node;

@@ -3,6 +3,7 @@
  * What task_test.c proves of a task's ctx, proved of a thread's: each waiting call, its deadline and its
  * cancellation. */
 #include "fixture.h"
+#include "rt/poller.h"
 #include "test.h"
 
 #include <celadon/channel.h>
@@ -473,4 +474,63 @@ TEST(a_sleep_whose_end_is_the_deadline_ends_well_and_one_after_it_times_out)
         cel_thread_ctx_free(ctx);
         CHECK(cel_thread_ctx_free(NULL) == NULL);
         fixture_free(&f);
+}
+
+/* --- Waiting for a descriptor, with either ctx ------------------------------------------------ */
+
+typedef struct fd_wait {
+        int fd, events;
+        int64_t within_ms; /* 0: no deadline */
+} fd_wait;
+
+static int wait_for_fd(cel_ctx *ctx, void *arg)
+{
+        const fd_wait *w = arg;
+        CEL_WITHIN_MS(ctx, w->within_ms ? w->within_ms : INT64_MAX);
+
+        return cel__fd_wait(ctx, w->fd, w->events, "test");
+}
+
+TEST_BOTH(a_wait_for_a_descriptor_ends_when_it_is_ready_and_says_for_what)
+{
+        fixture f = fixture_new();
+        int ends[2];
+
+        CHECK_INT(pipe(ends), 0);
+        fd_wait w = {.fd = ends[0], .events = CEL__READABLE};
+        fixture_actor *reader = fixture_act(&f, kind, "reader", wait_for_fd, &w);
+        CHECK_WAITS(reader);
+        CHECK_INT(write(ends[1], "x", 1), 1);
+        fixture_settle(&f);
+        CHECK_DONE(reader, CEL__READABLE);
+        fd_wait room = {.fd = ends[1], .events = CEL__READABLE | CEL__WRITABLE};
+        CHECK_DONE(fixture_act(&f, kind, "writer", wait_for_fd, &room), CEL__WRITABLE);
+        fixture_free(&f);
+        close(ends[0]);
+        close(ends[1]);
+}
+
+TEST_BOTH(a_wait_for_a_descriptor_ends_by_its_deadline_and_by_cancellation)
+{
+        fixture f = fixture_new();
+        int ends[2], other[2];
+
+        CHECK_INT(pipe(ends), 0);
+        CHECK_INT(pipe(other), 0);
+        fd_wait w = {.fd = ends[0], .events = CEL__READABLE, .within_ms = 50};
+        fd_wait forever = {.fd = other[0], .events = CEL__READABLE};
+        fixture_actor *hasty = fixture_act(&f, kind, "hasty", wait_for_fd, &w);
+        fixture_actor *patient = fixture_act(&f, kind, "patient", wait_for_fd, &forever);
+        fixture_advance_ms(&f, 49);
+        CHECK_WAITS(hasty);
+        fixture_advance_ms(&f, 1);
+        CHECK_DONE(hasty, CEL_ETIMEDOUT);
+        CHECK_WAITS(patient);
+        fixture_cancel(patient);
+        CHECK_DONE(patient, CEL_ECANCELED);
+        fixture_free(&f);
+        for (int i = 0; i < 2; i++) {
+                close(ends[i]);
+                close(other[i]);
+        }
 }
