@@ -29,6 +29,9 @@ CEL_API cel_ctx *cel_thread_ctx_free(cel_ctx *ctx);
 /* The runtime this ctx belongs to. Borrowed. */
 CEL_API cel_runtime *cel_ctx_runtime(const cel_ctx *ctx);
 
+/* The number of the loop that the task runs on; -1 for a thread's ctx. */
+CEL_API int cel_ctx_loop(const cel_ctx *ctx);
+
 /* The name of the task or thread. Borrowed; valid as long as the ctx. */
 CEL_API const char *cel_ctx_name(const cel_ctx *ctx);
 

@@ -34,7 +34,8 @@
         X(EUNKNOWN, -22, "outcome unknown")              \
         X(ENOSUPPORT, -23, "not supported")              \
         X(EBUSY, -24, "in use")                          \
-        X(ESYSTEM, -25, "system call failed")
+        X(ESYSTEM, -25, "system call failed")            \
+        X(EFORKED, -26, "forked with a live runtime")
 
 enum {
 #define CEL_ERROR_ENUM(name, value, text) CEL_##name = (value),

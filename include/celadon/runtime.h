@@ -11,6 +11,7 @@ typedef struct cel_runtime_options {
         cel_clock *clock;     /* borrowed; NULL: the system's */
         size_t stack_bytes;   /* of each task; 0: 64 KiB (256 KiB under a sanitizer) */
         unsigned tasks_max;   /* alive at once; 0: 1,000,000 */
+        unsigned loops;       /* threads that run tasks, 1 to 64; 0: 1 */
         int64_t wedge_ms_max; /* a loop stuck for longer loses its heartbeats; 0: 120,000 */
 } cel_runtime_options;
 
@@ -40,16 +41,49 @@ CEL_API int cel_runtime_new(const cel_runtime_options *options, cel_runtime **re
 /* Free a runtime that does not run. Aborts if a task is alive. */
 CEL_API cel_runtime *cel_runtime_free(cel_runtime *runtime);
 
+/* How many loops it has. Callable from any thread. */
+CEL_API unsigned cel_runtime_loops(const cel_runtime *runtime);
+
 /* Run `fn` as the first task on the first loop, which is the calling thread, until fn has ended; return its
  * result.
  * Waits:  by blocking the calling thread. It takes no ctx: it is what makes them.
- * Errors: CEL_ENOMEM, or fn's result. */
+ * Errors: CEL_ENOMEM, CEL_ESYSTEM (no thread for another loop), CEL_EFORKED, or fn's result. */
 CEL_API int cel_runtime_run(cel_runtime *runtime, const char *name, cel_task_fn fn, void *arg);
 
-/* Run `fn(arg)` on the first loop's thread, soon. Callable from any thread; never waits. `fn` gets no ctx: it
- * cannot wait.
- * Errors: CEL_ENOMEM, CEL_EFULL when 1,000,000 posts are under way. */
+/* Run `fn(arg)` on the first loop's thread, soon; letters of one sender arrive in order. Callable from any
+ * thread, callbacks of other libraries included; never waits. `fn` gets no ctx: it cannot wait.
+ * Errors: CEL_ENOMEM, CEL_EFULL when 1,000,000 posts are under way, CEL_EFORKED. */
 CEL_API int cel_post(cel_runtime *runtime, void (*fn)(void *arg), void *arg);
+
+/* The same on loop number `loop`, 0 to cel_runtime_loops() - 1.
+ * Errors: CEL_EINVAL (no such loop) as well. */
+CEL_API int cel_post_to(cel_runtime *runtime, unsigned loop, void (*fn)(void *arg), void *arg);
+
+/* --- For programs with an event loop of their own: GLib, asyncio, a GUI -----------------------
+ *
+ *     cel_runtime_begin(runtime, "agent", agent, NULL);
+ *     … whenever cel_runtime_fd() is readable, and once at the start: …
+ *     if (cel_runtime_step(runtime) == 0)
+ *             result = cel_runtime_end(runtime);
+ */
+
+/* Start `fn` as the first task on the first loop, which is the calling thread from now on.
+ * Waits:  never.
+ * Errors: as cel_runtime_run(), without fn's. */
+CEL_API int cel_runtime_begin(cel_runtime *runtime, const char *name, cel_task_fn fn, void *arg);
+
+/* A descriptor that is readable (level-triggered) whenever cel_runtime_step() has something to do: timers, mail
+ * and descriptors included. Valid from cel_runtime_begin() to cel_runtime_end(). Borrowed: watch it, never read
+ * it.
+ * Errors: CEL_ESYSTEM (no descriptor left). */
+CEL_API int cel_runtime_fd(cel_runtime *runtime);
+
+/* Do what there is to do, for a while, without waiting. On the thread that began it. Returns 1 while a task
+ * lives, 0 when all have ended. */
+CEL_API int cel_runtime_step(cel_runtime *runtime);
+
+/* Wait for the other loops' threads to end and return fn's result. Aborts if a task is alive. */
+CEL_API int cel_runtime_end(cel_runtime *runtime);
 
 CEL_END
 

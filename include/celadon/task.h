@@ -59,13 +59,25 @@ CEL_API unsigned cel_scope_tasks(cel_scope *scope);
 
 /* Start `fn(ctx of the new task, arg)` as a task of `scope`. It runs after the caller next waits. The task
  * inherits the request id, not the deadline: its scope says how long it lives. `name` is copied, at most 47
- * bytes. Callable by any ctx of the same runtime.
+ * bytes; NULL: the spawner's name. Callable by any ctx of the same runtime.
  * Owns:   `arg` is borrowed until the task has ended. *ret_task, unless ret_task is NULL, is a reference of
  *         yours: cel_task_unref() it.
  * Waits:  never.
- * Errors: CEL_ENOMEM, CEL_EFULL when cel_runtime_options.tasks_max are alive. */
+ * Errors: CEL_ENOMEM, CEL_EFULL when cel_runtime_options.tasks_max are alive, CEL_EFORKED. */
 CEL_API int cel_spawn(cel_ctx *ctx, cel_scope *scope, const char *name, cel_task_fn fn, void *arg,
                       cel_task **ret_task);
+
+/* Which loop a task runs on, for cel_spawn_on(). */
+enum {
+        CEL_LOOP_OF_SCOPE = -1,   /* where cel_spawn() puts it: the loop of the ctx that opened the scope */
+        CEL_LOOP_LEAST_BUSY = -2, /* the one with the fewest tasks */
+};
+
+/* cel_spawn() on loop number `loop`, 0 to cel_runtime_loops() - 1, or one of the above. A task stays where it
+ * is for its whole life.
+ * Errors: CEL_EINVAL (no such loop) as well. */
+CEL_API int cel_spawn_on(cel_ctx *ctx, cel_scope *scope, int loop, const char *name, cel_task_fn fn,
+                         void *arg, cel_task **ret_task);
 
 /* Cancel one task: its wait in progress, and every later one, returns CEL_ECANCELED. Never waits. Callable
  * from any thread. */

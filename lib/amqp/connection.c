@@ -511,7 +511,7 @@ static int conn_new(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **
                 return CEL_ENOMEM;
         }
         amqp->runtime = cel_ctx_runtime(ctx);
-        amqp->loop = cel__runtime_loop(amqp->runtime);
+        amqp->loop = ctx->loop;
         atomic_init(&amqp->refs, 1);
         amqp->url = options->url;
         snprintf(amqp->name, sizeof(amqp->name), "%s", options->name);
@@ -592,8 +592,8 @@ int cel__amqp_open(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **r
         }
         if (r >= 0) {
                 conn_ref(amqp); /* the supervisor's */
-                r = cel__task_spawn(cel__runtime_system_scope(amqp->runtime), ctx, amqp->name, conn_supervise,
-                                    amqp, &amqp->supervisor);
+                r = cel__task_spawn_on(cel__runtime_system_scope(amqp->runtime), amqp->loop, ctx, amqp->name,
+                                       conn_supervise, amqp, &amqp->supervisor);
                 if (r < 0)
                         atomic_fetch_sub(&amqp->refs, 1);
         }

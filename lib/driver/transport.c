@@ -28,7 +28,7 @@ int cel_transport_open(cel_ctx *ctx, const char *text, cel_transport **ret_trans
 {
         cel_auto(cel__url) *url = NULL;
         char error[512] = "out of memory";
-        if (!cel__loop_is_here(cel__runtime_loop(cel_ctx_runtime(ctx))))
+        if (cel_ctx_loop(ctx) < 0)
                 return cel_fail(ctx, CEL_ENOSUPPORT,
                                 "a transport is opened by a task, on the loop it lives on");
         int r = cel__url_parse(text, &url, error, sizeof(error));

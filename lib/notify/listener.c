@@ -343,7 +343,7 @@ static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notifi
         if (!listener)
                 return CEL_ENOMEM;
         listener->driver = cel__transport_driver(transport);
-        listener->loop = cel__runtime_loop(cel_ctx_runtime(ctx));
+        listener->loop = ctx->loop;
         listener->clock = cel__runtime_clock(cel_ctx_runtime(ctx));
         listener->on_notification = o->on_notification;
         listener->on_invalid = o->on_invalid;

@@ -7,6 +7,7 @@
  * passed over, so an item is never handed to somebody who has left. */
 #include "base/assert.h"
 #include "rt/ctx.h"
+#include "rt/fork.h"
 
 #include <celadon/channel.h>
 #include <stdlib.h>
@@ -113,6 +114,15 @@ static int receive_locked(cel_channel *channel, void *ret_item)
         return 1;
 }
 
+/* What every call that may wait finds out first: 0, or an error. */
+static int enter(cel_ctx *ctx, const char *where)
+{
+        cel__ctx_check(ctx, where);
+        if (cel__forked)
+                return cel__fork_fail(ctx);
+        return cel_ctx_canceled(ctx) && ctx->shields == 0 ? CEL_ECANCELED : 0;
+}
+
 /* Wait in `list`, with the mutex held; it is released. */
 static int wait_in(cel_ctx *ctx, cel_channel *channel, cel__list *list, void *item, const char *where)
 {
@@ -133,10 +143,12 @@ static int wait_in(cel_ctx *ctx, cel_channel *channel, cel__list *list, void *it
 
 int cel_channel_send(cel_ctx *ctx, cel_channel *channel, const void *item)
 {
-        if (cel_ctx_canceled(ctx) && ctx->shields == 0)
-                return CEL_ECANCELED;
+        int r = enter(ctx, "channel send");
+
+        if (r < 0)
+                return r;
         pthread_mutex_lock(&channel->mutex);
-        int r = send_locked(channel, item);
+        r = send_locked(channel, item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
                 return r < 0 ? r : 0;
@@ -146,10 +158,12 @@ int cel_channel_send(cel_ctx *ctx, cel_channel *channel, const void *item)
 
 int cel_channel_receive(cel_ctx *ctx, cel_channel *channel, void *ret_item)
 {
-        if (cel_ctx_canceled(ctx) && ctx->shields == 0)
-                return CEL_ECANCELED;
+        int r = enter(ctx, "channel receive");
+
+        if (r < 0)
+                return r;
         pthread_mutex_lock(&channel->mutex);
-        int r = receive_locked(channel, ret_item);
+        r = receive_locked(channel, ret_item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
                 return r < 0 ? r : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rt/ctx.h"
 #include "base/assert.h"
+#include "rt/fork.h"
 #include "rt/poller.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
@@ -79,11 +80,11 @@ static void on_clock_advance(cel__clock_listener *listener)
 
 int cel_thread_ctx_new(cel_runtime *runtime, const char *name, cel_ctx **ret_ctx)
 {
-        thread_ctx *thread = calloc(1, sizeof(*thread));
+        thread_ctx *thread = cel__forked ? NULL : calloc(1, sizeof(*thread));
 
         if (!thread)
-                return CEL_ENOMEM;
-        if (cel__loop_is_here(cel__runtime_loop(runtime)))
+                return cel__forked ? CEL_EFORKED : CEL_ENOMEM;
+        if (cel__loop_of_thread)
                 cel__misuse("thread ctx \"%s\" was made on a loop's thread, which must not block", name);
         int r = cel__ctx_init(&thread->ctx, runtime, NULL, name, NULL);
         if (r < 0) {
@@ -122,6 +123,11 @@ cel_ctx *cel_thread_ctx_free(cel_ctx *ctx)
 cel_runtime *cel_ctx_runtime(const cel_ctx *ctx)
 {
         return ctx->runtime;
+}
+
+int cel_ctx_loop(const cel_ctx *ctx)
+{
+        return ctx->loop ? (int)ctx->loop->number : -1;
 }
 
 const char *cel_ctx_name(const cel_ctx *ctx)
@@ -215,8 +221,42 @@ static void on_due(cel__timer *timer)
         cel__wait_finish(wait, wait->until_outcome);
 }
 
+static void check_thread(const cel_ctx *ctx, const char *where)
+{
+        const thread_ctx *thread = cel__container(ctx, const thread_ctx, ctx);
+
+        if (!pthread_equal(thread->thread, pthread_self()))
+                cel__misuse("the ctx of thread \"%s\" was used to wait for \"%s\" on another thread",
+                            ctx->name, where);
+}
+
+void cel__ctx_check(const cel_ctx *ctx, const char *where)
+{
+        const cel__loop *loop = ctx->loop;
+
+        if (!loop) {
+                check_thread(ctx, where);
+                return;
+        }
+        const cel_task *running = cel__loop_is_here(loop) ? loop->running : NULL;
+        if (running == cel__ctx_task(ctx))
+                return;
+        if (!cel__loop_is_here(loop))
+                cel__misuse("the ctx of task \"%s\" was used to wait for \"%s\" on another thread", ctx->name,
+                            where);
+        if (!running)
+                cel__misuse(
+                        "the ctx of task \"%s\" was used to wait for \"%s\" in loop code, which cannot wait: "
+                        "spawn a task",
+                        ctx->name, where);
+        cel__misuse("the ctx of task \"%s\" was used to wait for \"%s\" by task \"%s\": a ctx belongs to one "
+                    "task",
+                    ctx->name, where, running->ctx.name);
+}
+
 void cel__wait_begin(cel__wait *wait, cel_ctx *ctx, const char *where)
 {
+        cel__ctx_check(ctx, where);
         wait->ctx = ctx;
         wait->where = where;
         atomic_init(&wait->outcome, CEL__WAIT_PENDING);
@@ -261,12 +301,6 @@ static int block_task(cel__wait *wait)
         cel_ctx *ctx = wait->ctx;
         cel__loop *loop = ctx->loop;
 
-        if (!cel__loop_is_here(loop) || loop->running != cel__ctx_task(ctx))
-                cel__misuse("the ctx of task \"%s\" was used to wait for \"%s\" by somebody else (%s): a ctx "
-                            "belongs to "
-                            "one task",
-                            ctx->name, wait->where,
-                            cel__loop_is_here(loop) ? "on its loop" : "on another thread");
         if (must_cancel(ctx) && decide(wait, CEL_ECANCELED))
                 return CEL_ECANCELED;
         if (wait->until.ns != CEL_TIME_NEVER.ns) {
@@ -328,9 +362,6 @@ static int block_thread(cel__wait *wait, int fd, int events)
         thread_ctx *thread = as_thread(ctx);
         cel_clock *clock = cel__runtime_clock(ctx->runtime);
 
-        if (!pthread_equal(thread->thread, pthread_self()))
-                cel__misuse("the ctx of thread \"%s\" was used to wait for \"%s\" on another thread",
-                            ctx->name, wait->where);
         pthread_mutex_lock(&thread->mutex);
         ctx->wait = wait;
         thread->fd = fd;
@@ -358,6 +389,8 @@ static int block_thread(cel__wait *wait, int fd, int events)
 
 int cel__wait_block(cel__wait *wait)
 {
+        if (cel__forked)
+                return cel__fork_fail(wait->ctx);
         return wait->ctx->loop ? block_task(wait) : block_thread(wait, -1, 0);
 }
 
@@ -401,6 +434,8 @@ int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where)
         cel__wait wait;
 
         cel__wait_begin(&wait, ctx, where);
+        if (cel__forked)
+                return cel__fork_fail(ctx);
         return ctx->loop ? await_fd_on_loop(ctx, fd, events, &wait)
                          : await_fd_on_thread(ctx, fd, events, &wait);
 }
@@ -437,11 +472,13 @@ int cel_yield(cel_ctx *ctx)
 {
         cel__wait wait;
 
+        if (cel__forked)
+                return cel__fork_fail(ctx);
+        cel__wait_begin(&wait, ctx, "yield");
         if (!ctx->loop) {
                 sched_yield();
                 return must_cancel(ctx) ? CEL_ECANCELED : 0;
         }
-        cel__wait_begin(&wait, ctx, "yield");
         wait.until = CEL_TIME_NEVER;
         if (must_cancel(ctx))
                 return CEL_ECANCELED;

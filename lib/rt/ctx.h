@@ -64,13 +64,17 @@ void cel__ctx_fini(cel_ctx *ctx);
 /* The task that a task's ctx belongs to, NULL for a thread's. */
 cel_task *cel__ctx_task(const cel_ctx *ctx);
 
+/* Abort, naming the culprit, unless whoever calls is who `ctx` belongs to; `where` says what it was about to wait
+ * for. Every call that may wait does this first, in whatever way it ends; cel__wait_begin() does it too. */
+void cel__ctx_check(const cel_ctx *ctx, const char *where);
+
 void cel__wait_begin(cel__wait *wait, cel_ctx *ctx, const char *where);
 
 /* Decide the outcome, if nobody has, and wake the waiter. Returns whether this call decided it. From any
  * thread. */
 bool cel__wait_finish(cel__wait *wait, int outcome);
 
-/* Wait until it is finished; returns the outcome. */
+/* Wait until it is finished; returns the outcome, or CEL_EFORKED at once. */
 int cel__wait_block(cel__wait *wait);
 
 /* Does this thread's ctx wait now, with nothing to end its wait: no outcome, no deadline that has passed, no

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/assert.h"
+#include "rt/fork.h"
 #include "rt/task.h"
 
 #include <stdlib.h>
@@ -104,6 +105,9 @@ int cel_await(cel_ctx *ctx, cel_future *future, void **ret_value)
         cel__waiter waiter;
         cel__wait wait;
 
+        cel__ctx_check(ctx, "future");
+        if (cel__forked)
+                return cel__fork_fail(ctx);
         if (!cel_future_done(future)) {
                 cel__wait_begin(&wait, ctx, "future");
                 if (enlist(future, &waiter, &wait, 0)) {
@@ -129,6 +133,9 @@ int cel_await_any(cel_ctx *ctx, cel_future *const futures[], unsigned n)
         if (n == 0 || n > CEL_AWAIT_MAX)
                 return cel_fail(ctx, CEL_EINVAL, "cel_await_any() takes 1 to %d futures, not %u",
                                 CEL_AWAIT_MAX, n);
+        cel__ctx_check(ctx, "futures");
+        if (cel__forked)
+                return cel__fork_fail(ctx);
         for (unsigned i = 0; i < n; i++)
                 if (cel_future_done(futures[i]))
                         return (int)i;

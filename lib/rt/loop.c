@@ -6,8 +6,13 @@
  * and not on a task's small stack. */
 #include "rt/loop.h"
 #include "base/assert.h"
+#include "rt/poller.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
+
+#include <sched.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 enum {
         TASKS_IN_TURN_MAX = 256, /* before the descriptors get a look */
@@ -33,9 +38,11 @@ static void on_clock_advance(cel__clock_listener *listener)
         uv_async_send(&cel__container(listener, cel__loop, clock_listener)->wake);
 }
 
-int cel__loop_init(cel__loop *loop, cel_runtime *runtime, size_t stack_bytes)
+int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_t stack_bytes)
 {
         loop->runtime = runtime;
+        loop->number = number;
+        loop->timer_fd = -1;
         if (uv_loop_init(&loop->uv) < 0)
                 return CEL_ESYSTEM;
         if (uv_async_init(&loop->uv, &loop->wake, on_wake) < 0) {
@@ -67,6 +74,8 @@ void cel__loop_leave(cel__loop *loop)
 
 void cel__loop_send(cel__loop *loop, cel__mail *mail)
 {
+        /* The letter may be the last: what it brings may end the loop while this thread still wakes it. */
+        atomic_fetch_add_explicit(&loop->senders, 1, memory_order_relaxed);
         cel__mail *head = atomic_load_explicit(&loop->mailbox, memory_order_relaxed);
 
         do {
@@ -75,6 +84,12 @@ void cel__loop_send(cel__loop *loop, cel__mail *mail)
                                                         memory_order_relaxed));
         if (!head) /* whoever found it empty wakes the loop: many letters, one wake-up */
                 uv_async_send(&loop->wake);
+        atomic_fetch_sub_explicit(&loop->senders, 1, memory_order_release);
+}
+
+void cel__loop_wake(cel__loop *loop)
+{
+        uv_async_send(&loop->wake);
 }
 
 /* Take all letters at once and deliver them oldest first. */
@@ -103,8 +118,9 @@ static bool deliver_mail(cel__loop *loop)
 
 void cel__loop_fini(cel__loop *loop)
 {
-        while (deliver_mail(loop))
-                ; /* what was sent after the last turn still belongs to somebody */
+        while (deliver_mail(loop) || atomic_load_explicit(&loop->senders, memory_order_acquire) > 0)
+                sched_yield(); /* what was sent after the last turn still belongs to somebody */
+        cel__loop_detach(loop);
         cel__loop_leave(loop);
         cel__clock_unlisten(cel__runtime_clock(loop->runtime), &loop->clock_listener);
         cel_assert(cel__list_empty(&loop->ready));
@@ -175,6 +191,64 @@ static void set_alarm(cel__loop *loop, cel_clock *clock)
         uv_timer_start(&loop->alarm, on_alarm, (uint64_t)(wait_ms > 0 ? wait_ms : 0), 0);
         loop->alarm_ms = due_ms;
 }
+
+/* --- For a foreign loop ----------------------------------------------------------------------- */
+
+static void on_timer_fd(void *arg, int events)
+{
+        cel__loop *loop = arg;
+        uint64_t expirations;
+        ssize_t ignored = read(loop->timer_fd, &expirations, sizeof(expirations));
+
+        (void)ignored, (void)events;
+        loop->timer_fd_ns = CEL_TIME_NEVER.ns;
+}
+
+int cel__loop_fd(cel__loop *loop)
+{
+        if (loop->timer_fd >= 0)
+                return uv_backend_fd(&loop->uv);
+        loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+        if (loop->timer_fd < 0)
+                return CEL_ESYSTEM;
+        loop->timer_fd_ns = CEL_TIME_NEVER.ns;
+        int r = cel__poller_new(loop, loop->timer_fd, on_timer_fd, loop, &loop->timer_poller);
+        if (r < 0) {
+                close(loop->timer_fd);
+                loop->timer_fd = -1;
+                return r;
+        }
+        cel__poller_want(loop->timer_poller, CEL__READABLE);
+        cel__loop_wake(loop); /* so that a first turn is made, which has it watched */
+        return uv_backend_fd(&loop->uv);
+}
+
+void cel__loop_arm_fd(cel__loop *loop)
+{
+        int64_t next_ns = cel__timers_next(&loop->timers).ns;
+        struct itimerspec at = {0}; /* disarmed */
+
+        if (loop->timer_fd < 0 || next_ns == loop->timer_fd_ns ||
+            cel__clock_manual(cel__runtime_clock(loop->runtime)))
+                return;
+        if (next_ns != CEL_TIME_NEVER.ns) {
+                at.it_value.tv_sec = next_ns / CEL_NS_PER_S;
+                at.it_value.tv_nsec = next_ns % CEL_NS_PER_S;
+        }
+        timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
+        loop->timer_fd_ns = next_ns;
+}
+
+void cel__loop_detach(cel__loop *loop)
+{
+        if (loop->timer_fd < 0)
+                return;
+        loop->timer_poller = cel__poller_free(loop->timer_poller);
+        close(loop->timer_fd);
+        loop->timer_fd = -1;
+}
+
+/* --- Turns ------------------------------------------------------------------------------------ */
 
 void cel__loop_awake(cel__loop *loop)
 {

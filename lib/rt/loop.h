@@ -34,6 +34,7 @@ typedef struct cel__loop {
         uv_async_t wake;      /* somebody sent mail, or a manual clock moved */
         uv_timer_t alarm;     /* the first timer is due */
         cel_runtime *runtime; /* borrowed */
+        unsigned number;      /* 0: the first */
 
         cel__fiber hub;    /* what runs when no task does */
         cel_task *running; /* borrowed; NULL while the hub runs */
@@ -41,16 +42,22 @@ typedef struct cel__loop {
         cel__timers timers;
         cel__list deferred;
         cel__stack_pool stacks;
-        int64_t alarm_ms; /* what `alarm` is set to, on uv's clock; 0: not set */
+        int64_t alarm_ms;    /* what `alarm` is set to, on uv's clock; 0: not set */
+        int timer_fd;        /* owned; the alarm when a foreign loop waits for us; -1: none does */
+        int64_t timer_fd_ns; /* what it is set to; CEL_TIME_NEVER: not set */
+        struct cel__poller *timer_poller; /* owned */
 
         _Atomic(cel__mail *) mailbox; /* newest first */
+        _Atomic unsigned
+                senders;        /* threads that are inside cel__loop_send(), which end before the loop does */
+        _Atomic unsigned tasks; /* alive on this loop */
         cel__clock_listener clock_listener;
 
         /* For the guardian, from its own thread. */
         _Atomic int64_t busy_since_ns; /* when it last stopped waiting; 0 while it waits */
 } cel__loop;
 
-int cel__loop_init(cel__loop *loop, cel_runtime *runtime, size_t stack_bytes);
+int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_t stack_bytes);
 void cel__loop_fini(cel__loop *loop);
 
 /* The calling thread is this loop's from now on, until cel__loop_leave() or cel__loop_fini(). */
@@ -78,6 +85,16 @@ bool cel__loop_turn(cel__loop *loop, bool may_wait);
 /* Send `mail`; it is delivered on the loop's thread. Callable from any thread; letters of one sender arrive
  * in order. */
 void cel__loop_send(cel__loop *loop, cel__mail *mail);
+
+/* Have the loop make a turn, if it waits. Callable from any thread. */
+void cel__loop_wake(cel__loop *loop);
+
+/* A descriptor that is readable when a turn would find something to do, provided that the last turn found
+ * nothing and cel__loop_arm_fd() was called since. Until cel__loop_detach().
+ * Errors: CEL_ESYSTEM, CEL_ENOMEM. */
+int cel__loop_fd(cel__loop *loop);
+void cel__loop_arm_fd(cel__loop *loop);
+void cel__loop_detach(cel__loop *loop);
 
 /* Run `deferred` before the loop next waits; it is fine to say so many times. On the loop's thread. */
 void cel__loop_defer(cel__loop *loop, cel__deferred *deferred);

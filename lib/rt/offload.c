@@ -5,6 +5,7 @@
  * then frees it. */
 #include "base/assert.h"
 #include "rt/ctx.h"
+#include "rt/fork.h"
 #include "rt/runtime.h"
 
 #include <celadon/log.h>
@@ -189,8 +190,10 @@ int cel_offload(cel_ctx *ctx, cel_pool *pool, int (*fn)(void *arg), void *arg,
                 void (*on_abandoned)(void *arg))
 {
         cel__wait wait;
-        job *j = calloc(1, sizeof(*j));
 
+        if (cel__forked)
+                return cel__fork_fail(ctx);
+        job *j = calloc(1, sizeof(*j));
         if (!j)
                 return cel_fail(ctx, CEL_ENOMEM, "pool %s: out of memory", pool->name);
         *j = (job){.fn = fn, .arg = arg, .on_abandoned = on_abandoned, .wait = &wait};

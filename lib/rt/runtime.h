@@ -11,8 +11,40 @@
 
 typedef struct cel__guardian cel__guardian;
 
+enum { CEL__SCOPES_KEPT = 64 };
+
+/* runtime.c makes it, run.c runs it, post.c hands it functions to run and asks it to stop. */
+struct cel_runtime {
+        cel_clock *clock; /* borrowed */
+        cel__loop *loops; /* owned, loops_n of them */
+        unsigned loops_n;
+        unsigned tasks_max;
+        int64_t wedge_ms_max;
+        _Atomic unsigned tasks;
+        _Atomic unsigned posts;
+        cel__guardian *guardian;      /* owned */
+        cel_scope *system;            /* owned */
+        _Atomic(cel_pool *) dns_pool; /* owned; NULL until needed */
+        cel_future *stop;             /* owned; what cel_stop_future() gives out */
+        _Atomic bool stop_taken;      /* somebody asked for it, and so will end */
+        _Atomic(cel_task *) first;    /* owned reference; the program's first task, while it runs */
+        cel_scope *first_scope;       /* owned, while it runs */
+        bool ending;                  /* the first task has ended; the library's own are told to */
+        _Atomic bool stopping;        /* no task is left: the other loops' threads may end */
+        pthread_t *threads;           /* owned; of the loops after the first, while it runs */
+        unsigned threads_n;
+        pthread_mutex_t closed_mutex;               /* of the two below */
+        cel_scope *closed_scopes[CEL__SCOPES_KEPT]; /* owned; the last to be closed, so that misuse is told */
+        unsigned closed_n;
+};
+
 cel_clock *cel__runtime_clock(const cel_runtime *runtime);
+
+/* The first loop. */
 cel__loop *cel__runtime_loop(cel_runtime *runtime);
+
+/* Loop number `i`, or CEL_LOOP_LEAST_BUSY; NULL: there is none. */
+cel__loop *cel__runtime_loop_at(cel_runtime *runtime, int i);
 
 /* The library's own tasks live here: connections, mostly. When the program's first task has ended, they are
  * cancelled and waited for. */
@@ -23,10 +55,10 @@ cel__guardian *cel__runtime_guardian(cel_runtime *runtime);
 /* For how long a loop may be stuck before its connections stop heartbeating. */
 int64_t cel__runtime_wedge_ms_max(const cel_runtime *runtime);
 
-/* Count a task in or out.
+/* Count a task of `loop` in or out. The last one out wakes the first loop, which may be waiting for that.
  * Errors: CEL_EFULL. */
-int cel__runtime_task_enter(cel_runtime *runtime);
-void cel__runtime_task_leave(cel_runtime *runtime);
+int cel__runtime_task_enter(cel_runtime *runtime, cel__loop *loop);
+void cel__runtime_task_leave(cel_runtime *runtime, cel__loop *loop);
 
 /* The named pool that all name resolution goes through; made when first asked for.
  * Errors: CEL_ENOMEM. */

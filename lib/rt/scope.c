@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/assert.h"
+#include "rt/fork.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,8 @@ int cel__scope_new(cel_runtime *runtime, cel__loop *loop, cel_scope_mode mode, c
 
 void cel__scope_free(cel_scope *scope)
 {
+        if (!scope)
+                return;
         cel_assert(scope->tasks_n == 0);
         pthread_mutex_destroy(&scope->mutex);
         free(scope->failure_text);
@@ -32,7 +36,7 @@ void cel__scope_free(cel_scope *scope)
 int cel_scope_open(cel_ctx *ctx, cel_scope_mode mode, cel_scope **ret_scope)
 {
         cel__loop *loop = ctx->loop ? ctx->loop : cel__runtime_loop(ctx->runtime);
-        int r = cel__scope_new(ctx->runtime, loop, mode, ret_scope);
+        int r = cel__forked ? CEL_EFORKED : cel__scope_new(ctx->runtime, loop, mode, ret_scope);
 
         return r < 0 ? cel_fail(ctx, r, "%s", cel_error_text(r)) : 0;
 }
@@ -72,6 +76,13 @@ void cel__scope_task_ended(cel_scope *scope, cel_task *task, int result)
         pthread_mutex_unlock(&scope->mutex);
 }
 
+void cel__scope_revive(cel_scope *scope)
+{
+        pthread_mutex_lock(&scope->mutex);
+        scope->canceled = false;
+        pthread_mutex_unlock(&scope->mutex);
+}
+
 void cel_scope_cancel(cel_scope *scope)
 {
         pthread_mutex_lock(&scope->mutex);
@@ -85,6 +96,27 @@ unsigned cel_scope_tasks(cel_scope *scope)
         unsigned n = scope->tasks_n;
         pthread_mutex_unlock(&scope->mutex);
         return n;
+}
+
+void cel__scope_check_open(const cel_ctx *ctx, const cel_scope *scope, const char *doing)
+{
+        if (*scope->closed_by)
+                cel__misuse("task \"%s\" %s a scope that task \"%s\" has closed", ctx->name, doing,
+                            scope->closed_by);
+}
+
+/* The scope is done with. It is kept until some others were closed after it, so that misuse is told. */
+static void retire(cel_ctx *ctx, cel_scope *scope)
+{
+        cel_runtime *runtime = ctx->runtime;
+
+        snprintf(scope->closed_by, sizeof(scope->closed_by), "%s", *ctx->name ? ctx->name : "?");
+        pthread_mutex_lock(&runtime->closed_mutex);
+        cel_scope **place = &runtime->closed_scopes[runtime->closed_n++ % CEL__SCOPES_KEPT];
+        cel_scope *oldest = *place;
+        *place = scope;
+        pthread_mutex_unlock(&runtime->closed_mutex);
+        cel__scope_free(oldest);
 }
 
 /* Wait until no task is left, or until the ctx says stop. */
@@ -111,6 +143,8 @@ static int wait_for_tasks(cel_ctx *ctx, cel_scope *scope)
 
 int cel_scope_close(cel_ctx *ctx, cel_scope *scope)
 {
+        cel__ctx_check(ctx, "scope");
+        cel__scope_check_open(ctx, scope, "closed");
         int r = wait_for_tasks(ctx, scope);
 
         if (r < 0) {
@@ -122,6 +156,6 @@ int cel_scope_close(cel_ctx *ctx, cel_scope *scope)
         if (scope->failure < 0 && r >= 0)
                 r = cel_fail(ctx, scope->failure, "%s",
                              scope->failure_text ? scope->failure_text : cel_error_text(scope->failure));
-        cel__scope_free(scope);
+        retire(ctx, scope);
         return r;
 }

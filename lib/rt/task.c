@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rt/task.h"
 #include "base/assert.h"
+#include "rt/fork.h"
 #include "rt/runtime.h"
 
 #include <stdlib.h>
@@ -66,7 +67,7 @@ static void task_bury(cel_task *task)
         cel__fiber_fini(&task->fiber);
         cel__stack_put(&loop->stacks, task->stack);
         task->stack = NULL;
-        cel__runtime_task_leave(task->ctx.runtime);
+        cel__runtime_task_leave(task->ctx.runtime, loop);
         cel_task_unref(task);
 }
 
@@ -141,15 +142,16 @@ void cel_task_cancel(cel_task *task)
 
 /* --- Spawning --------------------------------------------------------------------------------- */
 
-static int task_new(cel_scope *scope, const cel_ctx *parent, const char *name, cel_task **ret_task)
+static int task_new(cel_scope *scope, cel__loop *loop, const cel_ctx *parent, const char *name,
+                    cel_task **ret_task)
 {
         cel_task *task = calloc(1, sizeof(*task));
 
         if (!task)
                 return CEL_ENOMEM;
-        int r = cel__ctx_init(&task->ctx, scope->runtime, scope->loop, name, parent);
+        int r = cel__ctx_init(&task->ctx, scope->runtime, loop, name, parent);
         if (r >= 0) {
-                task->stack = cel__stack_get(&scope->loop->stacks);
+                task->stack = cel__stack_get(&loop->stacks);
                 r = task->stack ? 0 : CEL_ENOMEM;
         }
         if (r < 0) {
@@ -167,17 +169,17 @@ static int task_new(cel_scope *scope, const cel_ctx *parent, const char *name, c
         return 0;
 }
 
-int cel__task_spawn(cel_scope *scope, const cel_ctx *parent, const char *name, cel_task_fn fn, void *arg,
-                    cel_task **ret_task)
+int cel__task_spawn_on(cel_scope *scope, cel__loop *loop, const cel_ctx *parent, const char *name,
+                       cel_task_fn fn, void *arg, cel_task **ret_task)
 {
         cel_task *task;
-        int r = cel__runtime_task_enter(scope->runtime);
 
+        int r = cel__runtime_task_enter(scope->runtime, loop);
         if (r < 0)
                 return r;
-        r = task_new(scope, parent, name, &task);
+        r = task_new(scope, loop, parent, name ? name : parent->name, &task);
         if (r < 0) {
-                cel__runtime_task_leave(scope->runtime);
+                cel__runtime_task_leave(scope->runtime, loop);
                 return r;
         }
         task->fn = fn;
@@ -192,13 +194,33 @@ int cel__task_spawn(cel_scope *scope, const cel_ctx *parent, const char *name, c
         return 0;
 }
 
+int cel__task_spawn(cel_scope *scope, const cel_ctx *parent, const char *name, cel_task_fn fn, void *arg,
+                    cel_task **ret_task)
+{
+        return cel__task_spawn_on(scope, scope->loop, parent, name, fn, arg, ret_task);
+}
+
 int cel_spawn(cel_ctx *ctx, cel_scope *scope, const char *name, cel_task_fn fn, void *arg,
               cel_task **ret_task)
 {
-        int r = cel__task_spawn(scope, ctx, name, fn, arg, ret_task);
+        return cel_spawn_on(ctx, scope, CEL_LOOP_OF_SCOPE, name, fn, arg, ret_task);
+}
 
+int cel_spawn_on(cel_ctx *ctx, cel_scope *scope, int loop, const char *name, cel_task_fn fn, void *arg,
+                 cel_task **ret_task)
+{
+        cel__loop *on = loop == CEL_LOOP_OF_SCOPE ? scope->loop : cel__runtime_loop_at(ctx->runtime, loop);
+
+        if (cel__forked)
+                return cel__fork_fail(ctx);
+        if (!on)
+                return cel_fail(ctx, CEL_EINVAL, "there is no loop %d: this runtime has %u", loop,
+                                cel_runtime_loops(ctx->runtime));
+        cel__scope_check_open(ctx, scope, "spawned into");
+        int r = cel__task_spawn_on(scope, on, ctx, name, fn, arg, ret_task);
         if (r < 0)
-                return cel_fail(ctx, r, "task \"%s\" cannot be started: %s", name, cel_error_text(r));
+                return cel_fail(ctx, r, "task \"%s\" cannot be started: %s", name ? name : ctx->name,
+                                cel_error_text(r));
         return 0;
 }
 

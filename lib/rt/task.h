@@ -53,19 +53,29 @@ struct cel_scope {
         cel__list tasks;       /* that have not ended */
         unsigned tasks_n;
         bool canceled;
-        int failure;        /* the first, or 0 */
-        char *failure_text; /* owned; its text, if any */
-        cel__wait *closer;  /* borrowed; who waits in cel_scope_close() */
+        int failure;                     /* the first, or 0 */
+        char *failure_text;              /* owned; its text, if any */
+        cel__wait *closer;               /* borrowed; who waits in cel_scope_close() */
+        char closed_by[CEL__NAME_BYTES]; /* not "": it is closed, by this task, and kept for a while */
 };
 
 /* A scope of `loop`, without a ctx.
  * Errors: CEL_ENOMEM. */
 int cel__scope_new(cel_runtime *runtime, cel__loop *loop, cel_scope_mode mode, cel_scope **ret_scope);
 void cel__scope_free(cel_scope *scope);
+/* Abort, naming both tasks, if the scope was closed not long ago; `doing` says what is being done to it. */
+void cel__scope_check_open(const cel_ctx *ctx, const cel_scope *scope, const char *doing);
+/* Let a scope without tasks, which was cancelled, be used again. */
+void cel__scope_revive(cel_scope *scope);
 void cel__scope_add(cel_scope *scope, cel_task *task);
 void cel__scope_task_ended(cel_scope *scope, cel_task *task, int result);
 
-/* cel_spawn() without a ctx: `parent`, unless NULL, hands its request id down. */
+/* cel_spawn_on() without a ctx: `parent`, unless NULL, hands its request id down and its name, if `name` is
+ * NULL. */
+int cel__task_spawn_on(cel_scope *scope, cel__loop *loop, const cel_ctx *parent, const char *name,
+                       cel_task_fn fn, void *arg, cel_task **ret_task);
+
+/* The same on the scope's loop. */
 int cel__task_spawn(cel_scope *scope, const cel_ctx *parent, const char *name, cel_task_fn fn, void *arg,
                     cel_task **ret_task);
 

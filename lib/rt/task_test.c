@@ -253,32 +253,6 @@ TEST(more_tasks_than_allowed_is_an_error_code)
         cel_runtime_free(runtime);
 }
 
-/* Run fn in a child process and return what it printed to standard error before it died of a signal. */
-static void death_of(cel_task_fn fn, void *arg, char *text, size_t text_bytes)
-{
-        int fds[2];
-        int status;
-
-        CHECK_INT(pipe(fds), 0);
-        pid_t pid = fork();
-        if (pid == 0) {
-                dup2(fds[1], STDERR_FILENO);
-                close(fds[0]);
-                signal(SIGABRT, SIG_DFL); /* the test runner's own */
-                fixture f = fixture_new();
-                fixture_spawn(&f, "victim", fn, arg);
-                _exit(0);
-        }
-        close(fds[1]);
-        size_t n = 0;
-        for (ssize_t got; n < text_bytes - 1 && (got = read(fds[0], text + n, text_bytes - 1 - n)) > 0;)
-                n += (size_t)got;
-        text[n] = '\0';
-        close(fds[0]);
-        CHECK_INT(waitpid(pid, &status, 0), pid);
-        CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
-}
-
 static volatile bool forever = true; /* the compiler must not see through the recursion */
 
 static int recurse(cel_ctx *ctx, void *arg)
@@ -293,33 +267,8 @@ TEST(a_stack_overflow_names_the_task)
 {
         char text[8192];
 
-        death_of(recurse, NULL, text, sizeof(text));
+        fixture_death_of(recurse, NULL, text, sizeof(text));
         CHECK(strstr(text, "task \"victim\" overflowed its stack") != NULL);
-}
-
-static int use_anothers_ctx(cel_ctx *ctx, void *arg)
-{
-        (void)ctx;
-        return cel_sleep_ms(arg, 1);
-}
-
-static int lend_ctx(cel_ctx *ctx, void *arg)
-{
-        cel_scope *scope;
-
-        (void)arg;
-        cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope);
-        cel_spawn(ctx, scope, "thief", use_anothers_ctx, ctx, NULL);
-        return cel_scope_close(ctx, scope);
-}
-
-TEST(waiting_with_another_tasks_ctx_aborts_with_a_sentence)
-{
-        char text[8192];
-
-        death_of(lend_ctx, NULL, text, sizeof(text));
-        CHECK(strstr(text, "the ctx of task \"victim\" was used to wait for \"sleep\" by somebody else") !=
-              NULL);
 }
 
 /* --- Inheritance ------------------------------------------------------------------------------ */
