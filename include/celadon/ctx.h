@@ -36,7 +36,7 @@ CEL_API int cel_ctx_loop(const cel_ctx *ctx);
 CEL_API const char *cel_ctx_name(const cel_ctx *ctx);
 
 /* The request id: set for one request, inherited by the tasks spawned on its behalf, printed with every log
- * line. At most 63 bytes are kept. "" when there is none. */
+ * line. At most 63 bytes are kept. "" when there is none; NULL takes it away. */
 CEL_API const char *cel_ctx_request_id(const cel_ctx *ctx);
 CEL_API void cel_ctx_set_request_id(cel_ctx *ctx, const char *request_id);
 
@@ -46,7 +46,7 @@ CEL_API cel_time cel_ctx_now(const cel_ctx *ctx);
 /* The deadline of every wait made with this ctx. CEL_TIME_NEVER when there is none. */
 CEL_API cel_time cel_ctx_deadline(const cel_ctx *ctx);
 
-/* Has this ctx been cancelled? Every waiting call then returns CEL_ECANCELED at once. */
+/* Has this ctx been cancelled? Every call that would have to wait then returns CEL_ECANCELED at once. */
 CEL_API bool cel_ctx_canceled(const cel_ctx *ctx);
 
 /* Cancel: the wait in progress, and every later one, returns CEL_ECANCELED. Callable from any thread, as long

@@ -28,20 +28,21 @@ CEL_BEGIN
 CEL_API int cel_pool_new(cel_runtime *runtime, const char *name, unsigned threads_max, unsigned queue_max,
                          cel_pool **ret_pool);
 
-/* Free the pool. Jobs that run to their end are waited for, so nothing may be offloaded to it any more; a job
- * that was abandoned and never ends would hold this up, so its thread is left behind and reported. */
+/* Free the pool, once its jobs have ended; whoever waits for one may still read its result. A job that was
+ * abandoned and never ends would hold this up, so its thread is left behind and reported. Blocks the calling
+ * thread while jobs run: on a loop's thread, call it when none does. */
 CEL_API cel_pool *cel_pool_free(cel_pool *pool);
 
-/* Run `fn(arg)` on a thread of `pool` and return its result.
- * Owns:   `arg` is borrowed until this call returns; but when it returns early (deadline, cancellation) the
- *         job is abandoned: it may still run, and on_abandoned(arg), unless NULL, is called once: on the
- *         pool's thread when the job has ended, or here, before this call returns, if it had not begun. Put
- *         what it frees on the heap.
+/* Run `fn(arg)` on a thread of `pool`. Returns 0 when it has ended, with its result in *ret_result unless that is
+ * NULL.
+ * Owns:   on success `arg` is yours again. On every error it is not: free_arg(arg), unless NULL, is called once,
+ *         when nobody uses it any more: here, if fn did not and will not run, or else on the pool's thread when
+ *         the abandoned job has ended. So what it frees lives on the heap.
  * Waits:  until the job has ended, the deadline or cancellation.
- * Errors: fn's result; CEL_EFULL when the queue is full and CEL_ENOMEM (fn did not and will not run,
- *         on_abandoned is not called); CEL_ETIMEDOUT, CEL_ECANCELED. */
+ * Errors: CEL_EFULL (the queue is full), CEL_ENOMEM, CEL_ESYSTEM (no thread to be had), CEL_EFORKED: fn does not
+ *         run; CEL_ETIMEDOUT, CEL_ECANCELED: the job is abandoned, it may run or not. */
 CEL_API int cel_offload(cel_ctx *ctx, cel_pool *pool, int (*fn)(void *arg), void *arg,
-                        void (*on_abandoned)(void *arg));
+                        void (*free_arg)(void *arg), int *ret_result);
 
 CEL_API cel_pool_stats cel_pool_get_stats(cel_pool *pool);
 

@@ -22,11 +22,12 @@ CEL_BEGIN
  * The first SIGTERM or SIGINT completes cel_stop_future(); a program that never asked for that future, or a
  * second signal, has its first task cancelled. SIGPIPE is ignored.
  *
- * Returns an exit status: fn's result (0 to 255), or 1 if that was an error, whose text is then logged. */
+ * Returns an exit status: fn's result (0 to 255), or 1 if that was an error, whose text is then logged, or more
+ * than 255. */
 CEL_API int cel_main(cel_task_fn fn, void *arg);
 
 /* The future that completes when the program is asked to stop, by a signal or by cel_stop(). Whoever calls
- * this takes over the duty to end. Borrowed: valid as long as the runtime. */
+ * this takes over the duty to end. Borrowed: valid until the runtime runs again or is freed. */
 CEL_API cel_future *cel_stop_future(cel_ctx *ctx);
 
 /* Ask the program to stop, as SIGTERM does. Callable from any thread, not from a signal handler. */
@@ -79,7 +80,8 @@ CEL_API int cel_runtime_begin(cel_runtime *runtime, const char *name, cel_task_f
 CEL_API int cel_runtime_fd(cel_runtime *runtime);
 
 /* Do what there is to do, for a while, without waiting. On the thread that began it. Returns 1 while a task
- * lives, 0 when all have ended. */
+ * lives, 0 when all have ended.
+ * Errors: CEL_EFORKED. */
 CEL_API int cel_runtime_step(cel_runtime *runtime);
 
 /* Wait for the other loops' threads to end and return fn's result. Aborts if a task is alive. */

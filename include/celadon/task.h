@@ -63,7 +63,8 @@ CEL_API unsigned cel_scope_tasks(cel_scope *scope);
  * Owns:   `arg` is borrowed until the task has ended. *ret_task, unless ret_task is NULL, is a reference of
  *         yours: cel_task_unref() it.
  * Waits:  never.
- * Errors: CEL_ENOMEM, CEL_EFULL when cel_runtime_options.tasks_max are alive, CEL_EFORKED. */
+ * Errors: CEL_ENOMEM, CEL_EFULL when cel_runtime_options.tasks_max are alive, CEL_ECLOSED when the runtime has
+ *         ended (from a thread), CEL_EFORKED. */
 CEL_API int cel_spawn(cel_ctx *ctx, cel_scope *scope, const char *name, cel_task_fn fn, void *arg,
                       cel_task **ret_task);
 

@@ -75,10 +75,12 @@ int cel__resolve(cel_ctx *ctx, const char *host, uint16_t port,
         if (q->error != 0) {
                 q->flags = AI_ADDRCONFIG | AI_NUMERICSERV;
                 r = cel__runtime_dns_pool(cel_ctx_runtime(ctx), &pool);
-                if (r >= 0)
-                        r = cel_offload(ctx, pool, ask, q, question_free);
-                if (r == CEL_ETIMEDOUT || r == CEL_ECANCELED)
-                        return r; /* the pool frees the question */
+                if (r >= 0) {
+                        int offloaded = cel_offload(ctx, pool, ask, q, question_free, &r);
+
+                        if (offloaded < 0)
+                                return offloaded; /* the pool frees the question */
+                }
         }
         if (r == 0)
                 r = cel_fail(ctx, CEL_ERESOLVE, "host \"%s\" cannot be resolved: %s", host,

@@ -7,7 +7,6 @@
  * passed over, so an item is never handed to somebody who has left. */
 #include "base/assert.h"
 #include "rt/ctx.h"
-#include "rt/fork.h"
 
 #include <celadon/channel.h>
 #include <stdlib.h>
@@ -114,13 +113,12 @@ static int receive_locked(cel_channel *channel, void *ret_item)
         return 1;
 }
 
-/* What every call that may wait finds out first: 0, or an error. */
+/* What a call that may wait finds out first: 0, or an error. */
 static int enter(cel_ctx *ctx, const char *where)
 {
-        cel__ctx_check(ctx, where);
-        if (cel__forked)
-                return cel__fork_fail(ctx);
-        return cel_ctx_canceled(ctx) && ctx->shields == 0 ? CEL_ECANCELED : 0;
+        int r = cel__ctx_enter(ctx, where);
+
+        return r >= 0 && cel__ctx_must_cancel(ctx) ? cel__ctx_bare(ctx, CEL_ECANCELED) : r;
 }
 
 /* Wait in `list`, with the mutex held; it is released. */
@@ -151,7 +149,7 @@ int cel_channel_send(cel_ctx *ctx, cel_channel *channel, const void *item)
         r = send_locked(channel, item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
-                return r < 0 ? r : 0;
+                return r < 0 ? cel__ctx_bare(ctx, r) : 0;
         }
         return wait_in(ctx, channel, &channel->senders, (void *)(uintptr_t)item, "channel send");
 }
@@ -166,7 +164,7 @@ int cel_channel_receive(cel_ctx *ctx, cel_channel *channel, void *ret_item)
         r = receive_locked(channel, ret_item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
-                return r < 0 ? r : 0;
+                return r < 0 ? cel__ctx_bare(ctx, r) : 0;
         }
         return wait_in(ctx, channel, &channel->receivers, ret_item, "channel receive");
 }

@@ -58,7 +58,7 @@ void cel_clock_advance_ms(cel_clock *clock, int64_t ms)
 {
         cel_assert(clock->manual && ms >= 0);
         pthread_mutex_lock(&clock->mutex);
-        atomic_fetch_add(&clock->now_ns, ms * CEL_NS_PER_MS);
+        atomic_store(&clock->now_ns, cel_time_add_ms(cel_clock_now(clock), ms).ns);
         cel__list_for_each (node, &clock->listeners) {
                 cel__clock_listener *listener = cel__container(node, cel__clock_listener, node);
 

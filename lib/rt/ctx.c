@@ -145,7 +145,7 @@ void cel_ctx_set_request_id(cel_ctx *ctx, const char *request_id)
         char *previous = ctx->request_id;
 
         /* Without memory: a log line less telling. */
-        ctx->request_id = strndup(request_id, CEL__REQUEST_ID_BYTES - 1);
+        ctx->request_id = request_id ? strndup(request_id, CEL__REQUEST_ID_BYTES - 1) : NULL;
         free(previous); /* only now: `request_id` may point into it */
 }
 
@@ -254,6 +254,19 @@ void cel__ctx_check(const cel_ctx *ctx, const char *where)
                     ctx->name, where, running->ctx.name);
 }
 
+int cel__ctx_enter(cel_ctx *ctx, const char *where)
+{
+        cel__ctx_check(ctx, where);
+        return cel__forked ? cel__fork_fail(ctx) : 0;
+}
+
+int cel__ctx_bare(cel_ctx *ctx, int code)
+{
+        if (code < 0)
+                ctx->error_code = 0;
+        return code;
+}
+
 void cel__wait_begin(cel__wait *wait, cel_ctx *ctx, const char *where)
 {
         cel__ctx_check(ctx, where);
@@ -291,7 +304,7 @@ bool cel__wait_finish(cel__wait *wait, int outcome)
         return true;
 }
 
-static bool must_cancel(const cel_ctx *ctx)
+bool cel__ctx_must_cancel(const cel_ctx *ctx)
 {
         return ctx->shields == 0 && atomic_load_explicit(&ctx->canceled, memory_order_relaxed);
 }
@@ -301,7 +314,7 @@ static int block_task(cel__wait *wait)
         cel_ctx *ctx = wait->ctx;
         cel__loop *loop = ctx->loop;
 
-        if (must_cancel(ctx) && decide(wait, CEL_ECANCELED))
+        if (cel__ctx_must_cancel(ctx) && decide(wait, CEL_ECANCELED))
                 return CEL_ECANCELED;
         if (wait->until.ns != CEL_TIME_NEVER.ns) {
                 if (cel_ctx_now(ctx).ns >= wait->until.ns && decide(wait, wait->until_outcome))
@@ -367,7 +380,7 @@ static int block_thread(cel__wait *wait, int fd, int events)
         thread->fd = fd;
         thread->fd_events = events;
         while (!thread->woken) {
-                if (must_cancel(ctx) && decide(wait, CEL_ECANCELED))
+                if (cel__ctx_must_cancel(ctx) && decide(wait, CEL_ECANCELED))
                         break;
                 if (wait->until.ns != CEL_TIME_NEVER.ns && cel_clock_now(clock).ns >= wait->until.ns &&
                     decide(wait, wait->until_outcome))
@@ -391,7 +404,7 @@ int cel__wait_block(cel__wait *wait)
 {
         if (cel__forked)
                 return cel__fork_fail(wait->ctx);
-        return wait->ctx->loop ? block_task(wait) : block_thread(wait, -1, 0);
+        return cel__ctx_bare(wait->ctx, wait->ctx->loop ? block_task(wait) : block_thread(wait, -1, 0));
 }
 
 /* --- Descriptors ------------------------------------------------------------------------------ */
@@ -426,7 +439,7 @@ static int await_fd_on_thread(cel_ctx *ctx, int fd, int events, cel__wait *wait)
         pthread_mutex_unlock(&thread->mutex);
         if (!can_wait)
                 return cel_fail(ctx, CEL_ESYSTEM, "no descriptor is left to wait with");
-        return block_thread(wait, fd, events);
+        return cel__ctx_bare(ctx, block_thread(wait, fd, events));
 }
 
 int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where)
@@ -446,7 +459,7 @@ bool cel__thread_waits(cel_ctx *ctx)
         bool waits = false;
 
         pthread_mutex_lock(&thread->mutex);
-        if (ctx->wait && !thread->woken && !must_cancel(ctx)) {
+        if (ctx->wait && !thread->woken && !cel__ctx_must_cancel(ctx)) {
                 struct pollfd fd = poll_for(thread->fd, thread->fd_events);
 
                 waits = ctx->wait->until.ns > cel_ctx_now(ctx).ns && poll(&fd, 1, 0) <= 0;
@@ -472,16 +485,17 @@ int cel_yield(cel_ctx *ctx)
 {
         cel__wait wait;
 
-        if (cel__forked)
-                return cel__fork_fail(ctx);
-        cel__wait_begin(&wait, ctx, "yield");
-        if (!ctx->loop) {
+        int r = cel__ctx_enter(ctx, "yield");
+        if (r < 0)
+                return r;
+        if (!ctx->loop)
                 sched_yield();
-                return must_cancel(ctx) ? CEL_ECANCELED : 0;
-        }
+        if (cel__ctx_must_cancel(ctx))
+                return cel__ctx_bare(ctx, CEL_ECANCELED);
+        if (!ctx->loop)
+                return 0;
+        cel__wait_begin(&wait, ctx, "yield");
         wait.until = CEL_TIME_NEVER;
-        if (must_cancel(ctx))
-                return CEL_ECANCELED;
         cel__wait_finish(&wait, 0); /* puts this task behind those that are ready */
         return cel__wait_block(&wait);
 }

@@ -68,6 +68,15 @@ cel_task *cel__ctx_task(const cel_ctx *ctx);
  * for. Every call that may wait does this first, in whatever way it ends; cel__wait_begin() does it too. */
 void cel__ctx_check(const cel_ctx *ctx, const char *where);
 
+/* The same, and CEL_EFORKED in a fork's child. */
+int cel__ctx_enter(cel_ctx *ctx, const char *where);
+
+/* Has it been cancelled, and is nothing shielding it? */
+bool cel__ctx_must_cancel(const cel_ctx *ctx);
+
+/* `code`, and if it is an error, its general text and not that of an earlier one. */
+int cel__ctx_bare(cel_ctx *ctx, int code);
+
 void cel__wait_begin(cel__wait *wait, cel_ctx *ctx, const char *where);
 
 /* Decide the outcome, if nobody has, and wake the waiter. Returns whether this call decided it. From any

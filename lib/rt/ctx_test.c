@@ -534,3 +534,44 @@ TEST_BOTH(a_wait_for_a_descriptor_ends_by_its_deadline_and_by_cancellation)
                 close(other[i]);
         }
 }
+
+/* --- What an error says ----------------------------------------------------------------------- */
+
+static int time_out_with_a_text(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        return cel_fail(ctx, CEL_ETIMEDOUT, "broker-a took too long");
+}
+
+static int time_out_twice(cel_ctx *ctx, void *arg)
+{
+        time_out_with_a_text(ctx, arg);
+        CEL_WITHIN_MS(ctx, 0);
+        return cel_sleep_ms(ctx, 1000);
+}
+
+TEST_BOTH(the_text_of_an_older_failure_is_not_taken_for_a_newer_ones)
+{
+        fixture f = fixture_new();
+        fixture_actor *a = fixture_act(&f, kind, "unlucky", time_out_twice, NULL);
+
+        CHECK_DONE(a, CEL_ETIMEDOUT);
+        CHECK_STR(fixture_actor_text(a), "deadline passed");
+        fixture_free(&f);
+}
+
+static int await_failing(cel_ctx *ctx, void *arg)
+{
+        return cel_task_await(ctx, arg);
+}
+
+TEST_BOTH(whoever_awaits_a_task_that_failed_gets_its_text)
+{
+        fixture f = fixture_new();
+        cel_task *task = fixture_spawn(&f, "failing", time_out_with_a_text, NULL);
+        fixture_actor *a = fixture_act(&f, kind, "waiter", await_failing, task);
+
+        CHECK_DONE(a, CEL_ETIMEDOUT);
+        CHECK_STR(fixture_actor_text(a), "broker-a took too long");
+        fixture_free(&f);
+}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/assert.h"
-#include "rt/fork.h"
 #include "rt/task.h"
 
 #include <stdlib.h>
@@ -100,14 +99,24 @@ static void delist(cel_future *future, cel__waiter *waiter)
         pthread_mutex_unlock(&future->mutex);
 }
 
+/* The status of a future that is done; a task's failure comes with the text that the task gave it. */
+static int status_for(cel_ctx *ctx, const cel_future *future)
+{
+        const cel_ctx *task = future->task ? &future->task->ctx : NULL;
+
+        if (future->status < 0 && task && task->error_text && task->error_code == future->status)
+                return cel_fail(ctx, future->status, "%s", task->error_text);
+        return cel__ctx_bare(ctx, future->status);
+}
+
 int cel_await(cel_ctx *ctx, cel_future *future, void **ret_value)
 {
         cel__waiter waiter;
         cel__wait wait;
 
-        cel__ctx_check(ctx, "future");
-        if (cel__forked)
-                return cel__fork_fail(ctx);
+        int entered = cel__ctx_enter(ctx, "future");
+        if (entered < 0)
+                return entered;
         if (!cel_future_done(future)) {
                 cel__wait_begin(&wait, ctx, "future");
                 if (enlist(future, &waiter, &wait, 0)) {
@@ -120,7 +129,7 @@ int cel_await(cel_ctx *ctx, cel_future *future, void **ret_value)
         }
         if (ret_value)
                 *ret_value = future->value;
-        return future->status;
+        return status_for(ctx, future);
 }
 
 int cel_await_any(cel_ctx *ctx, cel_future *const futures[], unsigned n)
@@ -133,9 +142,9 @@ int cel_await_any(cel_ctx *ctx, cel_future *const futures[], unsigned n)
         if (n == 0 || n > CEL_AWAIT_MAX)
                 return cel_fail(ctx, CEL_EINVAL, "cel_await_any() takes 1 to %d futures, not %u",
                                 CEL_AWAIT_MAX, n);
-        cel__ctx_check(ctx, "futures");
-        if (cel__forked)
-                return cel__fork_fail(ctx);
+        r = cel__ctx_enter(ctx, "futures");
+        if (r < 0)
+                return r;
         for (unsigned i = 0; i < n; i++)
                 if (cel_future_done(futures[i]))
                         return (int)i;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rt/guardian.h"
 #include "base/assert.h"
+#include "rt/thread.h"
 
 #include <stdlib.h>
 
@@ -72,6 +73,7 @@ static cel_time look_after_locked(cel__guardian *guardian)
 
                 if (ward->due.ns <= now.ns)
                         ward->due = ward->on_due(ward, now);
+                cel_assert(ward->due.ns > now.ns);
                 if (ward->due.ns < next.ns)
                         next = ward->due;
         }
@@ -101,10 +103,8 @@ int cel__guardian_watch(cel__guardian *guardian, cel__ward *ward)
         cel__list_init(&ward->node); /* whoever fails to watch may still unwatch */
         pthread_mutex_lock(&guardian->mutex);
         if (!guardian->started) {
-                if (pthread_create(&guardian->thread, NULL, guardian_main, guardian) != 0)
-                        r = CEL_ENOMEM;
-                else
-                        guardian->started = true;
+                r = cel__thread_start(guardian_main, guardian, &guardian->thread);
+                guardian->started = r >= 0;
         }
         if (r >= 0) {
                 cel__list_append(&guardian->wards, &ward->node);

@@ -12,7 +12,7 @@
 typedef struct cel__ward {
         cel__list node;
         cel_time due;
-        /* Called on the guardian's thread when due; returns when next. Must not wait, and must not take a
+        /* Called on the guardian's thread when due; returns when next, which is later than now. Must not wait, and must not take a
          * lock that is held around cel__guardian_watch() or cel__guardian_unwatch(). */
         cel_time (*on_due)(struct cel__ward *ward, cel_time now);
 } cel__ward;
@@ -21,7 +21,7 @@ int cel__guardian_new(cel_runtime *runtime, cel__guardian **ret_guardian);
 cel__guardian *cel__guardian_free(cel__guardian *guardian);
 
 /* Look after `ward` from now on; the thread starts with the first one. Callable from any thread.
- * Errors: CEL_ENOMEM (no thread to be had). */
+ * Errors: CEL_ESYSTEM (no thread to be had). */
 int cel__guardian_watch(cel__guardian *guardian, cel__ward *ward);
 
 /* No more. When this returns, on_due is not running and will not run. */

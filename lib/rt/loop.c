@@ -6,6 +6,7 @@
  * and not on a task's small stack. */
 #include "rt/loop.h"
 #include "base/assert.h"
+#include "rt/fork.h"
 #include "rt/poller.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
@@ -116,18 +117,24 @@ static bool deliver_mail(cel__loop *loop)
         return true;
 }
 
+bool cel__loop_drain(cel__loop *loop)
+{
+        bool any = deliver_mail(loop);
+
+        while (atomic_load_explicit(&loop->senders, memory_order_acquire) > 0)
+                sched_yield();
+        return any;
+}
+
 void cel__loop_fini(cel__loop *loop)
 {
-        while (deliver_mail(loop) || atomic_load_explicit(&loop->senders, memory_order_acquire) > 0)
-                sched_yield(); /* what was sent after the last turn still belongs to somebody */
         cel__loop_detach(loop);
         cel__loop_leave(loop);
         cel__clock_unlisten(cel__runtime_clock(loop->runtime), &loop->clock_listener);
         cel_assert(cel__list_empty(&loop->ready));
         uv_close((uv_handle_t *)&loop->wake, NULL);
         uv_close((uv_handle_t *)&loop->alarm, NULL);
-        uv_run(&loop->uv,
-               UV_RUN_DEFAULT); /* lets closed handles call back; nothing else is left to wait for */
+        uv_run(&loop->uv, UV_RUN_NOWAIT); /* lets closed handles call back */
         if (uv_loop_close(&loop->uv) < 0)
                 cel__misuse("a runtime was freed while descriptors or signals were still watched");
         cel__timers_fini(&loop->timers);
@@ -147,6 +154,8 @@ static bool run_ready_tasks(cel__loop *loop)
         while (n < TASKS_IN_TURN_MAX && !cel__list_empty(&loop->ready)) {
                 cel__task_run(cel__task_from_ready_node(cel__list_pop(&loop->ready)));
                 n++;
+                if (cel__forked) /* the child came back from that task; all else is the parent's */
+                        break;
         }
         return n > 0;
 }
@@ -261,6 +270,9 @@ void cel__loop_awake(cel__loop *loop)
 bool cel__loop_turn(cel__loop *loop, bool may_wait)
 {
         cel_clock *clock = cel__runtime_clock(loop->runtime);
+
+        if (cel__forked)
+                return false;
         /* Waiting comes first, so that whoever turns the loop sees what the turn has done before it waits
          * again. */
         bool wait = may_wait && cel__list_empty(&loop->ready) && cel__list_empty(&loop->deferred) &&
@@ -277,6 +289,8 @@ bool cel__loop_turn(cel__loop *loop, bool may_wait)
         bool busy = deliver_mail(loop);
         busy |= cel__timers_fire(&loop->timers, now) > 0;
         busy |= run_ready_tasks(loop);
+        if (cel__forked)
+                return false;
         busy |= run_deferred(loop);
         busy |= !cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred) ||
                 atomic_load(&loop->mailbox);

@@ -60,6 +60,10 @@ typedef struct cel__loop {
 int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_t stack_bytes);
 void cel__loop_fini(cel__loop *loop);
 
+/* Deliver what was sent after the last turn, which still belongs to somebody, and wait for those who are sending.
+ * Returns whether there was anything. From the thread that frees the runtime. */
+bool cel__loop_drain(cel__loop *loop);
+
 /* The calling thread is this loop's from now on, until cel__loop_leave() or cel__loop_fini(). */
 void cel__loop_adopt(cel__loop *loop);
 void cel__loop_leave(cel__loop *loop);

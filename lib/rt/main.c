@@ -15,12 +15,15 @@ static void on_signal(uv_signal_t *handle, int signal_number)
 typedef struct main_job {
         cel_task_fn fn;
         void *arg;
+        bool ran;
 } main_job;
 
 /* The first task: runs the program's function and says why it failed, while its ctx still knows. */
 static int run_job(cel_ctx *ctx, void *arg)
 {
-        const main_job *job = arg;
+        main_job *job = arg;
+
+        job->ran = true;
         int r = job->fn(ctx, job->arg);
 
         if (r < 0)
@@ -45,9 +48,12 @@ int cel_main(cel_task_fn fn, void *arg)
                 handles[i].data = runtime;
                 uv_signal_start(&handles[i], on_signal, signals[i]);
         }
-        r = cel_runtime_run(runtime, "main", run_job, &(main_job){.fn = fn, .arg = arg});
+        main_job job = {.fn = fn, .arg = arg};
+        r = cel_runtime_run(runtime, "main", run_job, &job);
+        if (r < 0 && !job.ran)
+                cel_error(NULL, "MAIN-FAILED", "the runtime cannot run: %s", cel_error_text(r));
         for (int i = 0; i < 2; i++)
                 uv_close((uv_handle_t *)&handles[i], NULL);
         cel_runtime_free(runtime);
-        return r < 0 ? EXIT_FAILURE : r;
+        return r < 0 || r > 255 ? EXIT_FAILURE : r;
 }

@@ -3,10 +3,12 @@
  * Misuse aborts with a sentence that names the culprit, and with a stack. Each victim runs in a process of its
  * own. */
 #include "fixture.h"
+#include "rt/poller.h"
 #include "test.h"
 
 #include <celadon/channel.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHECK_DIES(fn, sentence)                                            \
         do {                                                                \
@@ -185,4 +187,44 @@ static int spawn_into_closed(cel_ctx *ctx, void *arg)
 TEST(spawning_into_a_closed_scope_names_who_closed_it)
 {
         CHECK_DIES(spawn_into_closed, "task \"victim\" spawned into a scope that task \"victim\" has closed");
+}
+
+static int begin_another(cel_ctx *ctx, void *arg)
+{
+        cel_runtime *other;
+
+        (void)ctx, (void)arg;
+        cel_runtime_new(NULL, &other);
+        return cel_runtime_run(other, "nested", spawn_into_closed, NULL);
+}
+
+TEST(running_a_runtime_inside_a_task_is_refused)
+{
+        CHECK_DIES(begin_another, "a runtime was begun on a thread that runs another's loop");
+}
+
+static void ignore(void *arg, int events)
+{
+        (void)arg, (void)events;
+}
+
+static int free_while_watching(cel_ctx *ctx, void *arg)
+{
+        cel_runtime *other;
+        cel__poller *poller;
+        int fds[2];
+
+        (void)ctx, (void)arg;
+        if (pipe(fds) < 0 || cel_runtime_new(NULL, &other) < 0 ||
+            cel__poller_new(cel__runtime_loop(other), fds[0], ignore, NULL, &poller) < 0)
+                return CEL_ESYSTEM;
+        cel__poller_want(poller, CEL__READABLE);
+        cel_runtime_free(other);
+        return 0;
+}
+
+TEST(freeing_a_runtime_whose_descriptors_are_watched_aborts)
+{
+        CHECK_DIES(free_while_watching,
+                   "a runtime was freed while descriptors or signals were still watched");
 }

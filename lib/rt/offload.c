@@ -5,8 +5,8 @@
  * then frees it. */
 #include "base/assert.h"
 #include "rt/ctx.h"
-#include "rt/fork.h"
 #include "rt/runtime.h"
+#include "rt/thread.h"
 
 #include <celadon/log.h>
 #include <celadon/offload.h>
@@ -19,7 +19,7 @@ typedef struct job {
         cel__list node; /* in pool->queue */
         int (*fn)(void *arg);
         void *arg;
-        void (*on_abandoned)(void *arg);
+        void (*free_arg)(void *arg);
         cel__wait *wait; /* borrowed; valid unless abandoned */
         int result;
         bool running, done, abandoned;
@@ -33,7 +33,7 @@ struct cel_pool {
         unsigned threads_max, queue_max;
         unsigned idle; /* threads that wait for work */
         bool closing;
-        unsigned holders; /* threads alive, and the owner until it has freed the pool */
+        unsigned holders; /* threads alive, calls that wait, and the owner until it has freed the pool */
         cel__list queue;
         cel_pool_stats stats;
 };
@@ -73,6 +73,14 @@ static void release_locked(cel_pool *pool)
         free(pool);
 }
 
+/* A job that nobody waits for. */
+static void job_free(job *j)
+{
+        if (j->free_arg)
+                j->free_arg(j->arg);
+        free(j);
+}
+
 /* With the mutex held, which is released while the job runs. */
 static void run_job_locked(cel_pool *pool, job *j)
 {
@@ -87,9 +95,7 @@ static void run_job_locked(cel_pool *pool, job *j)
         if (j->abandoned) {
                 pool->stats.stuck--;
                 pthread_mutex_unlock(&pool->mutex);
-                if (j->on_abandoned)
-                        j->on_abandoned(j->arg);
-                free(j);
+                job_free(j);
                 pthread_mutex_lock(&pool->mutex);
                 pool->stats.running--;
                 return;
@@ -126,100 +132,99 @@ static void *worker(void *arg)
         return NULL;
 }
 
-/* One more thread, if there is work that no idle thread will take.
- * Errors: CEL_ENOMEM when there is no thread at all. */
-static int ensure_thread_locked(cel_pool *pool)
+/* One more thread, if there is work that no idle thread will take. */
+static void add_thread_locked(cel_pool *pool)
 {
-        pthread_attr_t attr;
-        pthread_t thread;
-
         if (pool->idle > pool->stats.queued || pool->stats.threads == pool->threads_max)
-                return 0;
-        pthread_attr_init(&attr);
-        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        int r = pthread_create(&thread, &attr, worker, pool);
-        pthread_attr_destroy(&attr);
-        if (r != 0)
-                return pool->stats.threads > 0 ? 0 : CEL_ENOMEM;
+                return;
+        if (cel__thread_start(worker, pool, NULL) < 0)
+                return;
         pool->stats.threads++;
         pool->holders++;
+}
+
+/* Errors: CEL_EFULL, CEL_ESYSTEM. */
+static int enqueue_locked(cel_pool *pool, job *j)
+{
+        if (pool->stats.running + pool->stats.queued >= pool->threads_max + pool->queue_max)
+                return CEL_EFULL;
+        add_thread_locked(pool);
+        if (pool->stats.threads == 0)
+                return CEL_ESYSTEM;
+        /* Jobs that a thread is about to take are in the queue too; only those beyond the threads wait for one,
+         * and there may be fewer threads than there should. */
+        if (pool->stats.running + pool->stats.queued >= pool->stats.threads + pool->queue_max)
+                return CEL_EFULL;
+        cel__list_append(&pool->queue, &j->node);
+        pool->stats.queued++;
+        pthread_cond_signal(&pool->work);
         return 0;
 }
 
-static int enqueue(cel_pool *pool, job *j)
-{
-        int r;
-
-        pthread_mutex_lock(&pool->mutex);
-        /* Jobs that a thread is about to take are in the queue too; only those beyond the threads wait for
-         * one. */
-        if (pool->stats.running + pool->stats.queued >= pool->threads_max + pool->queue_max)
-                r = CEL_EFULL;
-        else
-                r = ensure_thread_locked(pool);
-        if (r >= 0) {
-                cel__list_append(&pool->queue, &j->node);
-                pool->stats.queued++;
-                pthread_cond_signal(&pool->work);
-        }
-        pthread_mutex_unlock(&pool->mutex);
-        return r;
-}
-
-/* The waiter leaves before the job has ended. */
+/* The waiter leaves before the job has ended. With the mutex held; it is released. */
 static void abandon_locked(cel_pool *pool, job *j, cel_ctx *ctx)
 {
         pool->stats.jobs_abandoned++;
         if (j->running) {
                 j->abandoned = true;
                 pool->stats.stuck++;
-                pthread_mutex_unlock(&pool->mutex);
                 cel_warn(ctx, "POOL-STUCK", "pool %s: a job was abandoned and still holds its thread",
                          pool->name);
+                release_locked(pool);
                 return;
         }
         cel__list_remove(&j->node);
         pool->stats.queued--;
-        pthread_mutex_unlock(&pool->mutex);
-        if (j->on_abandoned)
-                j->on_abandoned(j->arg);
-        free(j);
+        release_locked(pool);
+        job_free(j);
 }
 
-int cel_offload(cel_ctx *ctx, cel_pool *pool, int (*fn)(void *arg), void *arg,
-                void (*on_abandoned)(void *arg))
+/* Wait for a job that is in the queue, with the mutex held; it is released, and a hold with it. */
+static int await_job_locked(cel_ctx *ctx, cel_pool *pool, job *j, cel__wait *wait, int *ret_result)
 {
-        cel__wait wait;
-
-        if (cel__forked)
-                return cel__fork_fail(ctx);
-        job *j = calloc(1, sizeof(*j));
-        if (!j)
-                return cel_fail(ctx, CEL_ENOMEM, "pool %s: out of memory", pool->name);
-        *j = (job){.fn = fn, .arg = arg, .on_abandoned = on_abandoned, .wait = &wait};
-        cel__wait_begin(&wait, ctx, "offload");
-        int r = enqueue(pool, j);
-        if (r == CEL_ENOMEM) {
-                free(j);
-                return cel_fail(ctx, r, "pool %s: no thread can be started", pool->name);
-        }
-        if (r < 0) {
-                free(j);
-                return cel_fail(ctx, r, "pool %s: %u jobs wait already, and %u threads are all in use",
-                                pool->name, pool->queue_max, pool->threads_max);
-        }
-        r = cel__wait_block(&wait);
+        pthread_mutex_unlock(&pool->mutex);
+        int r = cel__wait_block(wait);
 
         pthread_mutex_lock(&pool->mutex);
         if (!j->done) {
                 abandon_locked(pool, j, ctx);
-                /* Whoever calls tells an abandoned job by the error; without memory for a timer, it is one. */
-                return r == CEL_ENOMEM ? CEL_ETIMEDOUT : r;
+                return r;
+        }
+        release_locked(pool);
+        if (ret_result)
+                *ret_result = j->result;
+        free(j);
+        return 0;
+}
+
+int cel_offload(cel_ctx *ctx, cel_pool *pool, int (*fn)(void *arg), void *arg, void (*free_arg)(void *arg),
+                int *ret_result)
+{
+        cel__wait wait;
+        int r = cel__ctx_enter(ctx, "offload");
+
+        if (r >= 0 && cel__ctx_must_cancel(ctx))
+                r = cel__ctx_bare(ctx, CEL_ECANCELED);
+        job *j = r < 0 ? NULL : malloc(sizeof(*j));
+        if (!j) {
+                if (free_arg)
+                        free_arg(arg);
+                return r < 0 ? r : cel_fail(ctx, CEL_ENOMEM, "pool %s: out of memory", pool->name);
+        }
+        *j = (job){.fn = fn, .arg = arg, .free_arg = free_arg, .wait = &wait};
+        cel__wait_begin(&wait, ctx, "offload");
+        pthread_mutex_lock(&pool->mutex);
+        r = enqueue_locked(pool, j);
+        if (r >= 0) {
+                pool->holders++; /* the pool may be freed while this waits */
+                return await_job_locked(ctx, pool, j, &wait, ret_result);
         }
         pthread_mutex_unlock(&pool->mutex);
-        r = j->result;
-        free(j);
-        return r;
+        job_free(j);
+        if (r == CEL_ESYSTEM)
+                return cel_fail(ctx, r, "pool %s: no thread can be started", pool->name);
+        return cel_fail(ctx, r, "pool %s: %u jobs wait already, and %u threads are all in use", pool->name,
+                        pool->queue_max, pool->threads_max);
 }
 
 cel_pool *cel_pool_free(cel_pool *pool)

@@ -12,7 +12,7 @@ typedef struct job {
         pthread_mutex_t mutex;
         pthread_cond_t cond;
         bool may_end;
-        unsigned started, ended, abandoned;
+        unsigned started, ended, freed;
         pthread_t thread;
         cel_pool *pool;
         int result;
@@ -46,12 +46,12 @@ static int run_job(void *arg)
         return j->result;
 }
 
-static void on_abandoned(void *arg)
+static void free_arg(void *arg)
 {
         job *j = arg;
 
         pthread_mutex_lock(&j->mutex);
-        j->abandoned++;
+        j->freed++;
         pthread_cond_broadcast(&j->cond);
         pthread_mutex_unlock(&j->mutex);
 }
@@ -84,7 +84,9 @@ static int offload(cel_ctx *ctx, void *arg)
 {
         job *j = arg;
 
-        return cel_offload(ctx, j->pool, run_job, j, on_abandoned);
+        int result = 0, r = cel_offload(ctx, j->pool, run_job, j, free_arg, &result);
+
+        return r < 0 ? r : result;
 }
 
 static int offload_within_50(cel_ctx *ctx, void *arg)
@@ -118,7 +120,7 @@ TEST(the_result_of_a_job_is_the_result_of_the_call_and_it_ran_on_another_thread)
         CHECK_INT(stats.running, 0);
         CHECK_INT(stats.jobs_done, 1);
         CHECK_INT(stats.jobs_abandoned, 0);
-        CHECK_INT(j.abandoned, 0);
+        CHECK_INT(j.freed, 0);
         CHECK(cel_pool_free(pool) == NULL);
         job_fini(&j);
         fixture_free(&f);
@@ -144,7 +146,7 @@ static int check_full_text(cel_ctx *ctx, void *arg)
         return r;
 }
 
-TEST(a_job_too_many_is_refused_and_never_runs)
+TEST(a_job_too_many_is_refused_never_runs_and_its_argument_is_freed)
 {
         fixture f = fixture_new();
         cel_pool *pool;
@@ -166,7 +168,7 @@ TEST(a_job_too_many_is_refused_and_never_runs)
         CHECK_RESULT(two, 5);
         cel_pool_free(pool);
         CHECK_INT(refused.started, 0);
-        CHECK_INT(refused.abandoned, 0);
+        CHECK_INT(refused.freed, 1);
         job_fini(&running);
         job_fini(&waits);
         job_fini(&refused);
@@ -235,13 +237,13 @@ TEST(a_job_that_runs_past_the_deadline_is_abandoned_and_its_thread_counted_as_st
         CHECK_INT(stats.stuck, 1);
         CHECK_INT(stats.running, 1);
         CHECK_INT(stats.jobs_abandoned, 1);
-        CHECK_INT(job_read(&j, &j.abandoned), 0); /* it still runs: its argument is still in use */
+        CHECK_INT(job_read(&j, &j.freed), 0); /* it still runs: its argument is still in use */
 
         job_let_end(&j);
-        job_wait_for(&j, &j.abandoned);
+        job_wait_for(&j, &j.freed);
         CHECK(cel_pool_free(pool) == NULL); /* waits for the thread, which is well again */
         CHECK_INT(j.ended, 1);
-        CHECK_INT(j.abandoned, 1);
+        CHECK_INT(j.freed, 1);
         cel_log_set_sink(NULL, NULL);
         job_fini(&j);
         fixture_free(&f);
@@ -262,7 +264,7 @@ TEST(a_job_abandoned_in_the_queue_never_runs_and_frees_its_place)
         cel_task *two = fixture_spawn(&f, "two", offload_within_50, &dropped);
         fixture_advance_ms(&f, 50);
         CHECK_RESULT(two, CEL_ETIMEDOUT);
-        CHECK_INT(job_read(&dropped, &dropped.abandoned), 1);
+        CHECK_INT(job_read(&dropped, &dropped.freed), 1);
         CHECK_INT(cel_pool_get_stats(pool).queued, 0);
         CHECK_INT(cel_pool_get_stats(pool).stuck, 0);
         cel_task *three = fixture_spawn(&f, "three", offload, &next);
@@ -274,7 +276,7 @@ TEST(a_job_abandoned_in_the_queue_never_runs_and_frees_its_place)
         CHECK_RESULT(three, 5);
         cel_pool_free(pool);
         CHECK_INT(dropped.started, 0);
-        CHECK_INT(dropped.abandoned, 1);
+        CHECK_INT(dropped.freed, 1);
         job_fini(&running);
         job_fini(&dropped);
         job_fini(&next);
@@ -297,9 +299,9 @@ TEST(cancelling_the_caller_abandons_the_job)
         fixture_settle(&f);
         CHECK_RESULT(task, CEL_ECANCELED);
         job_let_end(&j);
-        job_wait_for(&j, &j.abandoned);
+        job_wait_for(&j, &j.freed);
         cel_pool_free(pool);
-        CHECK_INT(j.abandoned, 1);
+        CHECK_INT(j.freed, 1);
         cel_log_set_sink(NULL, NULL);
         job_fini(&j);
         fixture_free(&f);
@@ -327,12 +329,12 @@ TEST(a_pool_is_freed_although_a_thread_is_stuck_and_the_thread_ends_well_later)
 
         CHECK(cel_pool_free(pool) == NULL); /* would never return if it waited for the stuck one */
         CHECK(strstr(said, "pool pool is left with 1 stuck threads") != NULL);
-        CHECK_INT(job_read(&stuck, &stuck.abandoned), 0);
+        CHECK_INT(job_read(&stuck, &stuck.freed), 0);
         cel_log_set_sink(NULL, NULL);
         fixture_free(&f); /* the runtime may go, too */
 
         job_let_end(&stuck);
-        job_wait_for(&stuck, &stuck.abandoned);
+        job_wait_for(&stuck, &stuck.freed);
         CHECK_INT(stuck.ended, 1);
         job_fini(&healthy);
         job_fini(&stuck);
@@ -354,10 +356,31 @@ TEST(a_thread_offloads_as_a_task_does)
         CHECK_INT(cel_pool_new(f.runtime, "pool", 1, 0, &pool), 0);
         cel__loop_leave(cel__runtime_loop(f.runtime)); /* a loop's thread must not block */
         CHECK_INT(cel_thread_ctx_new(f.runtime, "thread", &ctx), 0);
-        CHECK_INT(cel_offload(ctx, pool, double_it, &(int){21}, NULL), 42);
+        int doubled = 0;
+        CHECK_INT(cel_offload(ctx, pool, double_it, &(int){21}, NULL, &doubled), 0);
+        CHECK_INT(doubled, 42);
         cel_thread_ctx_free(ctx);
         cel__loop_adopt(cel__runtime_loop(f.runtime));
         cel_pool_free(pool);
+        fixture_free(&f);
+}
+
+TEST(a_pool_may_be_freed_while_a_call_waits_for_the_result_of_its_last_job)
+{
+        fixture f = fixture_new();
+        cel_pool *pool;
+        job j;
+
+        CHECK_INT(cel_pool_new(f.runtime, "pool", 1, 0, &pool), 0);
+        job_init(&j, pool);
+        cel_task *caller = fixture_spawn(&f, "caller", offload, &j);
+        job_wait_for(&j, &j.started);
+        job_let_end(&j);
+        cel_pool_free(pool); /* the job has ended now, and the caller has not run since */
+        CHECK_PENDING(caller);
+        fixture_wait(&f, caller);
+        CHECK_RESULT(caller, 5);
+        job_fini(&j);
         fixture_free(&f);
 }
 
@@ -403,12 +426,12 @@ static int call_again_and_again(cel_ctx *ctx, void *arg)
                 box[0] = n;
                 box[1] = c;
                 *n = i * 300;
-                int r = cel_offload(ctx, c->pool, spin_a_little, box, free_it);
+                int result = -1, r = cel_offload(ctx, c->pool, spin_a_little, box, free_it, &result);
                 if (r == CEL_ETIMEDOUT) {
                         c->gave_up++;
                         continue;
                 }
-                if (r != i * 300)
+                if (r < 0 || result != i * 300)
                         return CEL_EPROTO;
                 c->done++;
                 free(n);

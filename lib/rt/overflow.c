@@ -11,6 +11,8 @@ static _Thread_local cel__loop *watched_loop;
 static _Thread_local void *handler_stack;    /* owned; the faulting stack has no room left */
 static _Thread_local stack_t previous_stack; /* the thread's own before: a sanitizer's, Python's */
 
+static _Thread_local volatile sig_atomic_t passed_on; /* this fault, to the handler before ours */
+
 static struct sigaction previous;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of installing */
 
@@ -20,9 +22,12 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
         const char *address = info->si_addr;
 
         if (task && task->stack && address >= task->stack->guard_lo && address < task->stack->lo)
-                cel__misuse("task \"%s\" overflowed its stack of %zu bytes: cel_runtime_options.stack_bytes "
-                            "sets it",
-                            task->ctx.name, task->stack->bytes);
+                cel__task_overflowed(task);
+        if (passed_on) { /* the one before us calls the one before it, which is us */
+                signal(SIGSEGV, SIG_DFL);
+                return;
+        }
+        passed_on = true;
         if (previous.sa_flags & SA_SIGINFO) {
                 previous.sa_sigaction(signal_number, info, context);
         } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
@@ -31,9 +36,10 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
                 /* Back to the default; the instruction faults again and the process dies of it. */
                 signal(SIGSEGV, SIG_DFL);
         }
+        passed_on = false; /* it has been dealt with */
 }
 
-/* Somebody may have put a handler of their own over ours since the last time. */
+/* Somebody may have put a handler of their own over ours since the last time, which may or may not call ours. */
 static void install(void)
 {
         struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};

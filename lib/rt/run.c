@@ -8,9 +8,8 @@
 #include "rt/overflow.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
+#include "rt/thread.h"
 
-#include <celadon/log.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,10 +45,8 @@ static void stop_threads(cel_runtime *runtime)
         runtime->threads_n = 0;
 }
 
-/* Signals are the program's own thread's: threads that the library makes block them all. */
 static int start_threads(cel_runtime *runtime)
 {
-        sigset_t all, before;
         int r = 0;
 
         atomic_store(&runtime->stopping, false);
@@ -58,19 +55,14 @@ static int start_threads(cel_runtime *runtime)
         runtime->threads = calloc(runtime->loops_n - 1, sizeof(*runtime->threads));
         if (!runtime->threads)
                 return CEL_ENOMEM;
-        sigfillset(&all);
-        sigdelset(&all, SIGSEGV); /* a stack overflow is told on the thread that has it */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        while (runtime->threads_n < runtime->loops_n - 1 && r == 0) {
-                r = pthread_create(&runtime->threads[runtime->threads_n], NULL, loop_main,
-                                   &runtime->loops[runtime->threads_n + 1]);
-                runtime->threads_n += r == 0;
+        while (runtime->threads_n < runtime->loops_n - 1 && r >= 0) {
+                r = cel__thread_start(loop_main, &runtime->loops[runtime->threads_n + 1],
+                                      &runtime->threads[runtime->threads_n]);
+                runtime->threads_n += r >= 0;
         }
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (r == 0)
-                return 0;
-        stop_threads(runtime);
-        return CEL_ESYSTEM;
+        if (r < 0)
+                stop_threads(runtime);
+        return r;
 }
 
 /* --- Begin, turn, end ------------------------------------------------------------------------- */
@@ -83,6 +75,22 @@ static void leave(cel_runtime *runtime)
         cel__loop_leave(&runtime->loops[0]);
 }
 
+/* A runtime may run again, and is then asked to stop anew. */
+static int forget_last_run(cel_runtime *runtime)
+{
+        cel_future *stop;
+
+        atomic_store(&runtime->stop_taken, false);
+        if (cel_future_done(runtime->stop)) {
+                if (cel_future_new(&stop) < 0)
+                        return CEL_ENOMEM;
+                cel_future_unref(runtime->stop);
+                runtime->stop = stop;
+        }
+        atomic_fetch_and(&runtime->tasks, ~CEL__TASKS_CLOSED);
+        return 0;
+}
+
 int cel_runtime_begin(cel_runtime *runtime, const char *name, cel_task_fn fn, void *arg)
 {
         cel__loop *loop = &runtime->loops[0];
@@ -90,9 +98,13 @@ int cel_runtime_begin(cel_runtime *runtime, const char *name, cel_task_fn fn, vo
 
         if (cel__forked)
                 return CEL_EFORKED;
-        if (runtime->first_scope)
-                cel__misuse("a runtime was begun twice");
-        int r = cel__scope_new(runtime, loop, CEL_SCOPE_COLLECT_ALL, &runtime->first_scope);
+        if (runtime->first_scope || cel__loop_of_thread)
+                cel__misuse("a runtime was begun %s",
+                            runtime->first_scope ? "twice" : "on a thread that runs another's loop");
+        int r = forget_last_run(runtime);
+        if (r < 0)
+                return r;
+        r = cel__scope_new(runtime, loop, CEL_SCOPE_COLLECT_ALL, &runtime->first_scope);
         if (r < 0)
                 return r;
         cel__loop_adopt(loop);
@@ -126,16 +138,19 @@ static bool turn(cel_runtime *runtime, bool may_wait)
         return busy;
 }
 
-static bool has_tasks(cel_runtime *runtime)
+/* Has the program ended? From then on no task can begin. */
+static bool has_ended(cel_runtime *runtime)
 {
-        return atomic_load(&runtime->tasks) > 0 || !runtime->ending;
+        unsigned none = 0;
+
+        return runtime->ending && atomic_compare_exchange_strong(&runtime->tasks, &none, CEL__TASKS_CLOSED);
 }
 
 int cel_runtime_end(cel_runtime *runtime)
 {
         cel_task *first = atomic_exchange(&runtime->first, NULL);
 
-        if (atomic_load(&runtime->tasks) > 0)
+        if (atomic_load(&runtime->tasks) != CEL__TASKS_CLOSED)
                 cel__misuse("a runtime was ended while %u tasks were alive", atomic_load(&runtime->tasks));
         stop_threads(runtime);
         while (cel__loop_turn(&runtime->loops[0], false))
@@ -154,7 +169,7 @@ int cel_runtime_run(cel_runtime *runtime, const char *name, cel_task_fn fn, void
 
         if (r < 0)
                 return r;
-        while (has_tasks(runtime)) {
+        while (!has_ended(runtime)) {
                 turn(runtime, true);
                 if (cel__forked) /* a child that came back here instead of calling exec */
                         return CEL_EFORKED;
@@ -180,7 +195,9 @@ int cel_runtime_step(cel_runtime *runtime)
                 cel__misuse("a runtime was stepped on another thread than the one that began it");
         for (int i = 0; i < TURNS_MAX && busy; i++)
                 busy = turn(runtime, false);
-        if (!has_tasks(runtime))
+        if (cel__forked)
+                return CEL_EFORKED;
+        if (has_ended(runtime))
                 return 0;
         if (busy)
                 cel__loop_wake(&runtime->loops[0]); /* the descriptor stays readable */

@@ -330,6 +330,70 @@ TEST(a_post_runs_on_the_loop_it_was_sent_to)
         run(LOOPS, post_to_each, NULL, 0);
 }
 
+typedef struct chain {
+        cel_runtime *runtime;
+        unsigned runs;
+} chain;
+
+static void post_onwards(void *arg)
+{
+        chain *c = arg;
+
+        if (c->runs++ < 4)
+                cel_post_to(c->runtime, c->runs % 2, post_onwards, c);
+}
+
+TEST(posts_that_come_after_the_end_run_when_the_runtime_is_freed_whichever_loop_they_go_to)
+{
+        chain c = {.runtime = runtime_new(2)};
+
+        CHECK_INT(cel_runtime_run(c.runtime, "main", my_loop, NULL), 0);
+        CHECK_INT(cel_post_to(c.runtime, 1, post_onwards, &c), 0);
+        cel_runtime_free(c.runtime);
+        CHECK_INT(c.runs, 5);
+}
+
+static void *spawn_late(void *arg)
+{
+        cel_auto(cel_ctx) *ctx = NULL;
+        cel_scope *scope;
+
+        if (cel_thread_ctx_new(arg, "late", &ctx) < 0 || cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope) < 0)
+                return NULL;
+        int r = cel_spawn(ctx, scope, "task", my_loop, NULL, NULL);
+        int closed = cel_scope_close(ctx, scope);
+        return r == CEL_ECLOSED && closed == 0 ? arg : NULL;
+}
+
+TEST(a_thread_that_spawns_after_the_end_is_told_closed)
+{
+        cel_auto(cel_runtime) *runtime = runtime_new(1);
+        pthread_t thread;
+        void *ok = NULL;
+
+        CHECK_INT(cel_runtime_run(runtime, "main", my_loop, NULL), 0);
+        CHECK_INT(pthread_create(&thread, NULL, spawn_late, runtime), 0);
+        pthread_join(thread, &ok);
+        CHECK(ok == runtime);
+}
+
+static int stop_and_look(cel_ctx *ctx, void *arg)
+{
+        bool stopped_at_the_start = cel_future_done(cel_stop_future(ctx));
+
+        (void)arg;
+        cel_stop(cel_ctx_runtime(ctx));
+        return stopped_at_the_start;
+}
+
+TEST(a_runtime_that_runs_again_was_not_asked_to_stop_yet)
+{
+        cel_auto(cel_runtime) *runtime = runtime_new(1);
+
+        for (int i = 0; i < 2; i++)
+                CHECK_INT(cel_runtime_run(runtime, "main", stop_and_look, NULL), 0);
+}
+
 /* --- Driven by a foreign loop ----------------------------------------------------------------- */
 
 /* What a foreign loop does: wait for the descriptor and nothing else, then step. */
@@ -524,6 +588,47 @@ TEST(a_child_that_returns_into_the_runtime_gets_the_error_too_and_can_leave)
         CHECK_INT(r, 0);
         CHECK_INT(waitpid(child, &status, 0), child);
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static int note_where_it_runs(cel_ctx *ctx, void *arg)
+{
+        (void)ctx;
+        return write(((int *)arg)[1], &(pid_t){getpid()}, sizeof(pid_t)) > 0 ? 0 : CEL_EIO;
+}
+
+static int just_fork(cel_ctx *ctx, void *arg)
+{
+        (void)ctx, (void)arg;
+        fork();
+        return 0;
+}
+
+static int fork_beside_another(cel_ctx *ctx, void *arg)
+{
+        cel_scope *scope;
+
+        cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope);
+        cel_spawn(ctx, scope, "forks", just_fork, NULL, NULL);
+        cel_spawn(ctx, scope, "other", note_where_it_runs, arg, NULL);
+        return cel_scope_close(ctx, scope);
+}
+
+TEST(the_other_tasks_of_the_parent_do_not_run_in_the_child)
+{
+        cel_runtime *runtime = runtime_new(1);
+        pid_t parent = getpid(), pids[2] = {0};
+        int fds[2];
+
+        CHECK_INT(pipe(fds), 0);
+        cel_runtime_run(runtime, "main", fork_beside_another, fds);
+        if (getpid() != parent)
+                _exit(0);
+        cel_runtime_free(runtime);
+        CHECK(wait(NULL) > 0);
+        close(fds[1]);
+        CHECK_INT(read(fds[0], pids, sizeof(pids)), sizeof(pid_t));
+        CHECK_INT(pids[0], parent);
+        close(fds[0]);
 }
 
 TEST(a_fork_while_no_runtime_lives_is_nobodys_business)

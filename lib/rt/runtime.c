@@ -49,7 +49,7 @@ static int check_options(const cel_runtime_options *options, cel_runtime_options
         o.loops = o.loops ? o.loops : 1;
         o.wedge_ms_max = o.wedge_ms_max ? o.wedge_ms_max : WEDGE_MS_MAX_DEFAULT;
         if (o.stack_bytes < STACK_BYTES_MIN || o.stack_bytes > STACK_BYTES_MAX || o.wedge_ms_max < 0 ||
-            o.loops > LOOPS_MAX)
+            o.loops > LOOPS_MAX || o.tasks_max >= CEL__TASKS_CLOSED)
                 return CEL_EINVAL;
         *ret_checked = o;
         return 0;
@@ -86,12 +86,26 @@ int cel_runtime_new(const cel_runtime_options *options, cel_runtime **ret_runtim
         return 0;
 }
 
+/* A letter to one loop may send one to another. */
+static void drain_loops(cel_runtime *runtime)
+{
+        bool any;
+
+        do {
+                any = false;
+                for (unsigned i = 0; i < runtime->loops_n; i++)
+                        any |= cel__loop_drain(&runtime->loops[i]);
+        } while (any);
+}
+
 cel_runtime *cel_runtime_free(cel_runtime *runtime)
 {
         if (!runtime || cel__forked) /* in a fork's child it is the parent's */
                 return NULL;
-        if (atomic_load(&runtime->tasks) > 0)
-                cel__misuse("a runtime was freed while %u tasks were alive", atomic_load(&runtime->tasks));
+        unsigned tasks = atomic_load(&runtime->tasks) & ~CEL__TASKS_CLOSED;
+        if (tasks > 0)
+                cel__misuse("a runtime was freed while %u tasks were alive", tasks);
+        drain_loops(runtime);
         if (runtime->system)
                 cel__scope_free(runtime->system);
         for (unsigned i = 0; i < CEL__SCOPES_KEPT; i++)
@@ -155,19 +169,23 @@ int64_t cel__runtime_wedge_ms_max(const cel_runtime *runtime)
 
 int cel__runtime_task_enter(cel_runtime *runtime, cel__loop *loop)
 {
-        if (atomic_fetch_add(&runtime->tasks, 1) < runtime->tasks_max) {
-                atomic_fetch_add_explicit(&loop->tasks, 1, memory_order_relaxed);
-                return 0;
-        }
-        atomic_fetch_sub(&runtime->tasks, 1);
-        return CEL_EFULL;
+        unsigned tasks = atomic_load_explicit(&runtime->tasks, memory_order_relaxed);
+
+        do { /* never more than there may be, not even for a moment: the end waits for zero */
+                if (tasks & CEL__TASKS_CLOSED)
+                        return CEL_ECLOSED;
+                if (tasks >= runtime->tasks_max)
+                        return CEL_EFULL;
+        } while (!atomic_compare_exchange_weak(&runtime->tasks, &tasks, tasks + 1));
+        atomic_fetch_add_explicit(&loop->tasks, 1, memory_order_relaxed);
+        return 0;
 }
 
 void cel__runtime_task_leave(cel_runtime *runtime, cel__loop *loop)
 {
         atomic_fetch_sub_explicit(&loop->tasks, 1, memory_order_relaxed);
         /* The first loop frees nothing before this loop's thread has ended. */
-        if (atomic_fetch_sub(&runtime->tasks, 1) == 1 && loop != &runtime->loops[0])
+        if (atomic_fetch_sub(&runtime->tasks, 1) == 1 && !cel__loop_is_here(&runtime->loops[0]))
                 cel__loop_wake(&runtime->loops[0]);
 }
 

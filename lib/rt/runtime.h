@@ -13,6 +13,9 @@ typedef struct cel__guardian cel__guardian;
 
 enum { CEL__SCOPES_KEPT = 64 };
 
+/* In the count of tasks: the run has ended, no task may begin. */
+#define CEL__TASKS_CLOSED 0x80000000u
+
 /* runtime.c makes it, run.c runs it, post.c hands it functions to run and asks it to stop. */
 struct cel_runtime {
         cel_clock *clock; /* borrowed */
@@ -20,7 +23,7 @@ struct cel_runtime {
         unsigned loops_n;
         unsigned tasks_max;
         int64_t wedge_ms_max;
-        _Atomic unsigned tasks;
+        _Atomic unsigned tasks; /* alive; or CEL__TASKS_CLOSED */
         _Atomic unsigned posts;
         cel__guardian *guardian;      /* owned */
         cel_scope *system;            /* owned */
@@ -56,7 +59,7 @@ cel__guardian *cel__runtime_guardian(cel_runtime *runtime);
 int64_t cel__runtime_wedge_ms_max(const cel_runtime *runtime);
 
 /* Count a task of `loop` in or out. The last one out wakes the first loop, which may be waiting for that.
- * Errors: CEL_EFULL. */
+ * Errors: CEL_EFULL, CEL_ECLOSED (the run has ended). */
 int cel__runtime_task_enter(cel_runtime *runtime, cel__loop *loop);
 void cel__runtime_task_leave(cel_runtime *runtime, cel__loop *loop);
 

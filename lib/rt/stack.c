@@ -7,6 +7,7 @@
 #include "rt/stack.h"
 #include "base/assert.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -18,9 +19,12 @@
 
 enum {
         STACKS_IN_SLAB = 32,
-        GUARDS_MPROTECTED_MAX = 16000,
-        FREE_WARM_MAX = 1024, /* unused stacks that keep their pages; those beyond give them back */
+        GUARD_BYTES = 64 * 1024,       /* code built without -fstack-clash-protection steps over a page */
+        GUARDS_MPROTECTED_MAX = 16000, /* of the process: each splits a mapping, the kernel allows 65,530 */
+        FREE_WARM_MAX = 1024,          /* unused stacks that keep their pages; those beyond give them back */
 };
+
+static _Atomic unsigned guards_mprotected;
 
 static const uint64_t CANARY = UINT64_C(0xce1ad0c0ffee5afe);
 
@@ -53,6 +57,7 @@ void cel__stack_pool_fini(cel__stack_pool *pool)
                 free(pool->slabs);
                 pool->slabs = next;
         }
+        atomic_fetch_sub(&guards_mprotected, pool->guards_mprotected);
         pthread_mutex_destroy(&pool->mutex);
 }
 
@@ -60,15 +65,18 @@ static bool install_guard(cel__stack_pool *pool, char *guard, size_t bytes)
 {
         if (madvise(guard, bytes, MADV_GUARD_INSTALL) == 0)
                 return true;
-        if (pool->guards_mprotected >= GUARDS_MPROTECTED_MAX || mprotect(guard, bytes, PROT_NONE) != 0)
-                return false;
-        pool->guards_mprotected++;
-        return true;
+        if (atomic_fetch_add(&guards_mprotected, 1) < GUARDS_MPROTECTED_MAX &&
+            mprotect(guard, bytes, PROT_NONE) == 0) {
+                pool->guards_mprotected++;
+                return true;
+        }
+        atomic_fetch_sub(&guards_mprotected, 1);
+        return false;
 }
 
 static bool add_slab(cel__stack_pool *pool)
 {
-        size_t guard_bytes = page_bytes();
+        size_t guard_bytes = GUARD_BYTES < page_bytes() ? page_bytes() : GUARD_BYTES;
         size_t pitch = guard_bytes + pool->stack_bytes;
         slab *s = calloc(1, sizeof(*s));
 

@@ -23,7 +23,7 @@ typedef struct cel__stack_pool {
         cel__stack *free; /* unused stacks */
         unsigned free_n;
         struct slab *slabs;         /* owned */
-        unsigned guards_mprotected; /* each splits a mapping, and the kernel allows 65,530 of them */
+        unsigned guards_mprotected; /* of this pool's stacks, by mprotect() */
 } cel__stack_pool;
 
 /* A pool of stacks of at least `stack_bytes`, rounded up to pages. */

@@ -55,15 +55,19 @@ static void task_main(void *arg)
         cel__fiber_leave(&task->fiber, &task->ctx.loop->hub);
 }
 
+_Noreturn void cel__task_overflowed(const cel_task *task)
+{
+        cel__misuse("task \"%s\" overflowed its stack of %zu bytes: cel_runtime_options.stack_bytes sets it",
+                    task->ctx.name, task->stack->bytes);
+}
+
 /* On the hub: the task has left its stack for good. */
 static void task_bury(cel_task *task)
 {
         cel__loop *loop = task->ctx.loop;
 
         if (cel__stack_overflowed(task->stack))
-                cel__misuse("task \"%s\" overflowed its stack of %zu bytes: cel_runtime_options.stack_bytes "
-                            "sets it",
-                            task->ctx.name, task->stack->bytes);
+                cel__task_overflowed(task);
         cel__fiber_fini(&task->fiber);
         cel__stack_put(&loop->stacks, task->stack);
         task->stack = NULL;

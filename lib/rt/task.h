@@ -82,6 +82,9 @@ int cel__task_spawn(cel_scope *scope, const cel_ctx *parent, const char *name, c
 /* Run a ready task until it parks or ends. On the hub. */
 void cel__task_run(cel_task *task);
 
+/* Abort: it has left its stack. */
+_Noreturn void cel__task_overflowed(const cel_task *task);
+
 /* Switch from `task`, which runs, to the hub; returns when somebody wakes it. */
 void cel__task_park(cel_task *task);
 

@@ -271,6 +271,26 @@ TEST(a_stack_overflow_names_the_task)
         CHECK(strstr(text, "task \"victim\" overflowed its stack") != NULL);
 }
 
+/* What a large frame does in code that is built without -fstack-clash-protection: it steps over the first pages. */
+static int step_far_below(cel_ctx *ctx, void *arg)
+{
+        volatile char here = 0;
+        volatile char *below = &here - cel__runtime_loop(cel_ctx_runtime(ctx))->stacks.stack_bytes -
+                               40 * 1024;
+
+        (void)arg;
+        *below = 1;
+        return here;
+}
+
+TEST(a_large_step_below_the_stack_is_an_overflow_too_and_not_a_write_to_the_neighbour)
+{
+        char text[8192];
+
+        fixture_death_of(step_far_below, NULL, text, sizeof(text));
+        CHECK(strstr(text, "task \"victim\" overflowed its stack") != NULL);
+}
+
 /* --- Inheritance ------------------------------------------------------------------------------ */
 
 static int copy_request_id(cel_ctx *ctx, void *arg)

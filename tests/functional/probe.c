@@ -164,7 +164,7 @@ static int threads(cel_ctx *ctx, probe *p)
                 pthread_create(&t[i].thread, NULL, thread_main, &t[i]);
         }
         for (int i = 0; i < 4; i++)
-                cel_offload(ctx, pool, join, &t[i], NULL);
+                cel_offload(ctx, pool, join, &t[i], NULL, NULL);
         cel_pool_free(pool);
         return tell_outcomes(p);
 }
