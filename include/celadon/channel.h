@@ -11,6 +11,14 @@
 
 typedef struct cel_channel cel_channel;
 
+/* One thing that cel_select() may do. */
+typedef struct cel_select_case {
+        cel_channel *channel;  /* borrowed; NULL: this case never happens */
+        const void *send_item; /* the item to send; or … */
+        void *ret_item;        /* … where the item that is received goes: exactly one of the two */
+        int status;            /* set for the case that happened: 0, or CEL_ECLOSED */
+} cel_select_case;
+
 CEL_BEGIN
 
 /* A channel for items of `item_bytes` (1 to 4096), holding at most `items_max` of them (0 to 1,000,000; with
@@ -41,6 +49,29 @@ CEL_API int cel_channel_receive(cel_ctx *ctx, cel_channel *channel, void *ret_it
 /* The same without waiting, from any thread.
  * Errors: CEL_EAGAIN when there is none, CEL_ECLOSED. */
 CEL_API int cel_channel_try_receive(cel_channel *channel, void *ret_item);
+
+/* Do exactly one of `n` sends and receives: the first that can go ahead, the lowest if several can at once.
+ * Returns its index; its status says whether the item moved (0) or the channel is closed (CEL_ECLOSED: a send
+ * to it, or a receive when nothing is left inside). Set the channel of a case that is over to NULL and select
+ * again. A channel may be named in several cases, for both directions too; a select never meets itself.
+ *
+ *     cel_select_case cases[] = {
+ *             {.channel = jobs, .ret_item = &job},
+ *             {.channel = results, .send_item = &result},
+ *     };
+ *     int r = cel_select(ctx, cases, 2);
+ *
+ * Owns:   `cases`, their channels and items are borrowed until this call returns. Only the item of the case
+ *         that happened was sent or written to.
+ * Waits:  until one can go ahead, the deadline or cancellation.
+ * Errors: CEL_ETIMEDOUT, CEL_ECANCELED, CEL_EINVAL: no case with a channel, more than CEL_SELECT_MAX, or one
+ *         that neither sends nor receives. No item has moved then. */
+#define CEL_SELECT_MAX 32 /* the locks of all their channels are held at once, for a moment */
+CEL_API int cel_select(cel_ctx *ctx, cel_select_case cases[], unsigned n);
+
+/* The same without waiting, from any thread.
+ * Errors: CEL_EAGAIN when none can go ahead now, CEL_EINVAL. */
+CEL_API int cel_try_select(cel_select_case cases[], unsigned n);
 
 /* No more items go in; what is inside can still be received. Wakes everybody who waits. Callable from any
  * thread, twice too. */

@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Design notes. What is always true, under the mutex:
+ * Design notes. What is always true, under the mutex, of waits that nobody has decided yet:
  *   a receiver waits  =>  the ring is empty and no sender waits
  *   a sender waits    =>  the ring is full and no receiver waits
- * An item moves when the wait of the other side is decided: a receiver that timed out a moment before is
- * passed over, so an item is never handed to somebody who has left. */
+ * but that one cel_select() may wait as both. An item moves when the wait of the other side is decided: a
+ * receiver that timed out a moment before is passed over, so an item is never handed to somebody who has
+ * left. */
+#include "rt/channel.h"
 #include "base/assert.h"
-#include "rt/ctx.h"
 
-#include <celadon/channel.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ITEM_BYTES_MAX = 4096, ITEMS_MAX = 1000000 };
-
-struct cel_channel {
-        pthread_mutex_t mutex;
-        _Atomic unsigned refs;
-        size_t item_bytes;
-        size_t items_max;
-        size_t first, n; /* the ring's items: n of them, from `first` on */
-        bool closed;
-        cel__list senders;   /* of cel__waiter */
-        cel__list receivers; /* likewise */
-        char ring[];
-};
 
 int cel_channel_new(size_t item_bytes, size_t items_max, cel_channel **ret_channel)
 {
@@ -64,25 +52,11 @@ static void *ring_slot(cel_channel *channel, size_t i)
         return channel->ring + (channel->first + i) % channel->items_max * channel->item_bytes;
 }
 
-/* Take out the first of `waiters` whose wait this call decides; NULL if there is none. Its item is moved by
- * the caller, before it can run: it needs the mutex to leave. */
-static cel__waiter *pick_locked(cel__list *waiters)
-{
-        for (cel__list *node; (node = cel__list_pop(waiters));) {
-                cel__waiter *waiter = cel__container(node, cel__waiter, node);
-
-                if (cel__wait_finish(waiter->wait, 0))
-                        return waiter;
-        }
-        return NULL;
-}
-
-/* 1: moved; 0: no room; or an error. */
-static int send_locked(cel_channel *channel, const void *item)
+int cel__channel_send_locked(cel_channel *channel, const void *item)
 {
         if (channel->closed)
                 return CEL_ECLOSED;
-        cel__waiter *receiver = pick_locked(&channel->receivers);
+        cel__waiter *receiver = cel__waiters_pick(&channel->receivers);
         if (receiver) {
                 memcpy(receiver->item, item, channel->item_bytes);
                 return 1;
@@ -93,12 +67,12 @@ static int send_locked(cel_channel *channel, const void *item)
         return 1;
 }
 
-static int receive_locked(cel_channel *channel, void *ret_item)
+int cel__channel_receive_locked(cel_channel *channel, void *ret_item)
 {
         cel__waiter *sender;
 
         if (channel->n == 0) { /* with items_max 0, senders wait although the ring is "empty" */
-                sender = pick_locked(&channel->senders);
+                sender = cel__waiters_pick(&channel->senders);
                 if (!sender)
                         return channel->closed ? CEL_ECLOSED : 0;
                 memcpy(ret_item, sender->item, channel->item_bytes);
@@ -107,64 +81,43 @@ static int receive_locked(cel_channel *channel, void *ret_item)
         memcpy(ret_item, ring_slot(channel, 0), channel->item_bytes);
         channel->first = (channel->first + 1) % channel->items_max;
         channel->n--;
-        sender = pick_locked(&channel->senders);
+        sender = cel__waiters_pick(&channel->senders);
         if (sender)
                 memcpy(ring_slot(channel, channel->n++), sender->item, channel->item_bytes);
         return 1;
 }
 
-/* What a call that may wait finds out first: 0, or an error. */
-static int enter(cel_ctx *ctx, const char *where)
-{
-        int r = cel__ctx_enter(ctx, where);
-
-        return r >= 0 && cel__ctx_must_cancel(ctx) ? cel__ctx_bare(ctx, CEL_ECANCELED) : r;
-}
-
 /* Wait in `list`, with the mutex held; it is released. */
 static int wait_in(cel_ctx *ctx, cel_channel *channel, cel__list *list, void *item, const char *where)
 {
-        cel__wait wait;
-        cel__waiter waiter = {.wait = &wait, .item = item};
+        cel__waiter waiter = {.item = item};
+        int r = cel__waiters_wait(list, &waiter, ctx, &channel->mutex, where);
 
-        cel__wait_begin(&wait, ctx, where);
-        cel__list_append(list, &waiter.node);
-        pthread_mutex_unlock(&channel->mutex);
-
-        int r = cel__wait_block(&wait);
-
-        pthread_mutex_lock(&channel->mutex);
-        cel__list_remove(&waiter.node);
-        pthread_mutex_unlock(&channel->mutex);
-        return r;
+        return r < 0 ? r : waiter.status;
 }
 
 int cel_channel_send(cel_ctx *ctx, cel_channel *channel, const void *item)
 {
-        int r = enter(ctx, "channel send");
-
-        if (r < 0)
-                return r;
+        if (cel__must_stop(ctx))
+                return CEL_ECANCELED;
         pthread_mutex_lock(&channel->mutex);
-        r = send_locked(channel, item);
+        int r = cel__channel_send_locked(channel, item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
-                return r < 0 ? cel__ctx_bare(ctx, r) : 0;
+                return r < 0 ? r : 0;
         }
         return wait_in(ctx, channel, &channel->senders, (void *)(uintptr_t)item, "channel send");
 }
 
 int cel_channel_receive(cel_ctx *ctx, cel_channel *channel, void *ret_item)
 {
-        int r = enter(ctx, "channel receive");
-
-        if (r < 0)
-                return r;
+        if (cel__must_stop(ctx))
+                return CEL_ECANCELED;
         pthread_mutex_lock(&channel->mutex);
-        r = receive_locked(channel, ret_item);
+        int r = cel__channel_receive_locked(channel, ret_item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
-                return r < 0 ? cel__ctx_bare(ctx, r) : 0;
+                return r < 0 ? r : 0;
         }
         return wait_in(ctx, channel, &channel->receivers, ret_item, "channel receive");
 }
@@ -172,7 +125,7 @@ int cel_channel_receive(cel_ctx *ctx, cel_channel *channel, void *ret_item)
 int cel_channel_try_send(cel_channel *channel, const void *item)
 {
         pthread_mutex_lock(&channel->mutex);
-        int r = send_locked(channel, item);
+        int r = cel__channel_send_locked(channel, item);
         pthread_mutex_unlock(&channel->mutex);
         return r < 0 ? r : r == 0 ? CEL_EAGAIN : 0;
 }
@@ -180,7 +133,7 @@ int cel_channel_try_send(cel_channel *channel, const void *item)
 int cel_channel_try_receive(cel_channel *channel, void *ret_item)
 {
         pthread_mutex_lock(&channel->mutex);
-        int r = receive_locked(channel, ret_item);
+        int r = cel__channel_receive_locked(channel, ret_item);
         pthread_mutex_unlock(&channel->mutex);
         return r < 0 ? r : r == 0 ? CEL_EAGAIN : 0;
 }
@@ -191,8 +144,8 @@ void cel_channel_close(cel_channel *channel)
         channel->closed = true;
         cel__list *const lists[] = {&channel->senders, &channel->receivers};
         for (int i = 0; i < 2; i++)
-                for (cel__list *node; (node = cel__list_pop(lists[i]));)
-                        cel__wait_finish(cel__container(node, cel__waiter, node)->wait, CEL_ECLOSED);
+                for (cel__waiter *waiter; (waiter = cel__waiters_pick(lists[i]));)
+                        waiter->status = CEL_ECLOSED;
         pthread_mutex_unlock(&channel->mutex);
 }
 

@@ -96,12 +96,13 @@ bool cel__thread_waits(cel_ctx *ctx);
  * Errors: CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM, CEL_ESYSTEM. */
 int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where);
 
-/* A place in a list of waiters, as futures and channels keep it. */
+/* A place in a list of waiters, as futures, channels and the like keep it. */
 typedef struct cel__waiter {
         cel__list node;
         cel__wait *wait; /* borrowed */
         int index;       /* the outcome when this one is what finishes the wait */
         void *item;      /* channels: where the item comes from or goes to */
+        int status;      /* channels: CEL_ECLOSED when closing is what finished the wait */
 } cel__waiter;
 
 #endif

@@ -114,10 +114,11 @@ const char *fixture_actor_text(const fixture_actor *actor);
 int fixture_actor_wait(fixture *f, fixture_actor *actor);
 
 #define CHECK_WAITS(actor) assert_false(fixture_actor_done(actor))
-#define CHECK_DONE(actor, expected)                                      \
-        do {                                                             \
-                assert_true(fixture_actor_done(actor));                  \
-                assert_int_equal(fixture_actor_result(actor), expected); \
+#define CHECK_DONE(actor, expected)                                              \
+        do {                                                                     \
+                const fixture_actor *check_actor = (actor); /* acts only once */ \
+                assert_true(fixture_actor_done(check_actor));                    \
+                assert_int_equal(fixture_actor_result(check_actor), expected);   \
         } while (0)
 
 #define CHECK_PENDING(task) assert_false(cel_future_done(cel_task_future(task)))
