@@ -38,6 +38,13 @@ CEL_API int cel_await(cel_ctx *ctx, cel_future *future, void **ret_value);
 #define CEL_AWAIT_MAX 64
 CEL_API int cel_await_any(cel_ctx *ctx, cel_future *const futures[], unsigned n);
 
+/* Wait until all of `n` futures are complete, however they end; n may be 0. To have one failure end the others
+ * at once, spawn them into a CEL_SCOPE_FAIL_FAST scope instead.
+ * Waits:  as cel_await().
+ * Errors: the first failure in the order of `futures`; CEL_ETIMEDOUT, CEL_ECANCELED when the wait ended first:
+ *         cel_future_done() tells which are complete. */
+CEL_API int cel_await_all(cel_ctx *ctx, cel_future *const futures[], unsigned n);
+
 CEL_END
 
 CEL_AUTO_WITH(cel_future, cel_future_unref)

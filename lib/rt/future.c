@@ -99,6 +99,24 @@ static void delist(cel_future *future, cel__waiter *waiter)
         pthread_mutex_unlock(&future->mutex);
 }
 
+/* Wait until `future` is complete, whatever its status.
+ * Errors: what ended the wait first. */
+static int wait_until_done(cel_ctx *ctx, cel_future *future)
+{
+        cel__waiter waiter;
+        cel__wait wait;
+        int r = cel__ctx_enter(ctx, "future");
+
+        if (r < 0 || cel_future_done(future))
+                return r;
+        cel__wait_begin(&wait, ctx, "future");
+        if (!enlist(future, &waiter, &wait, 0))
+                return 0;
+        r = cel__wait_block(&wait);
+        delist(future, &waiter);
+        return r;
+}
+
 /* The status of a future that is done; a task's failure comes with the text that the task gave it. */
 static int status_for(cel_ctx *ctx, const cel_future *future)
 {
@@ -111,25 +129,30 @@ static int status_for(cel_ctx *ctx, const cel_future *future)
 
 int cel_await(cel_ctx *ctx, cel_future *future, void **ret_value)
 {
-        cel__waiter waiter;
-        cel__wait wait;
+        int r = wait_until_done(ctx, future);
 
-        int entered = cel__ctx_enter(ctx, "future");
-        if (entered < 0)
-                return entered;
-        if (!cel_future_done(future)) {
-                cel__wait_begin(&wait, ctx, "future");
-                if (enlist(future, &waiter, &wait, 0)) {
-                        int r = cel__wait_block(&wait);
-
-                        delist(future, &waiter);
-                        if (r < 0)
-                                return r;
-                }
-        }
+        if (r < 0)
+                return r;
         if (ret_value)
                 *ret_value = future->value;
         return status_for(ctx, future);
+}
+
+int cel_await_all(cel_ctx *ctx, cel_future *const futures[], unsigned n)
+{
+        for (unsigned i = 0; i < n; i++) {
+                int r = wait_until_done(ctx, futures[i]);
+
+                if (r < 0)
+                        return r;
+        }
+        for (unsigned i = 0; i < n; i++) {
+                int r = status_for(ctx, futures[i]);
+
+                if (r < 0)
+                        return cel_fail(ctx, r, "future %u of %u: %s", i + 1, n, cel_ctx_error_text(ctx, r));
+        }
+        return 0;
 }
 
 int cel_await_any(cel_ctx *ctx, cel_future *const futures[], unsigned n)

@@ -249,6 +249,99 @@ TEST(await_any_refuses_none_and_too_many)
         fixture_free(&f);
 }
 
+/* --- All of many ------------------------------------------------------------------------------ */
+
+static int await_all(cel_ctx *ctx, void *arg)
+{
+        waiting *w = arg;
+        CEL_WITHIN_MS(ctx, w->within_ms ? w->within_ms : INT64_MAX);
+
+        return cel_await_all(ctx, w->futures, w->n);
+}
+
+static waiting three_futures(void)
+{
+        waiting w = {.n = 3};
+
+        for (unsigned i = 0; i < w.n; i++)
+                CHECK_INT(cel_future_new(&w.futures[i]), 0);
+        return w;
+}
+
+static void unref_futures(waiting *w)
+{
+        for (unsigned i = 0; i < w->n; i++)
+                cel_future_unref(w->futures[i]);
+}
+
+TEST_BOTH(await_all_waits_for_all_in_whichever_order_they_complete)
+{
+        fixture f = fixture_new();
+        waiting w = three_futures();
+        fixture_actor *actor = fixture_act(&f, kind, "waiter", await_all, &w);
+
+        for (unsigned i = 3; i-- > 0;) {
+                CHECK_WAITS(actor);
+                CHECK(cel_future_complete(w.futures[i], (int)i, NULL));
+                fixture_settle(&f);
+        }
+        CHECK_DONE(actor, 0);
+        CHECK_DONE(fixture_act(&f, kind, "later", await_all, &w), 0);
+        unref_futures(&w);
+        fixture_free(&f);
+}
+
+TEST_BOTH(await_all_waits_for_the_rest_after_a_failure_and_returns_the_first_in_order)
+{
+        fixture f = fixture_new();
+        waiting w = three_futures();
+        fixture_actor *actor = fixture_act(&f, kind, "waiter", await_all, &w);
+
+        CHECK(cel_future_complete(w.futures[2], CEL_EIO, NULL));
+        CHECK(cel_future_complete(w.futures[1], CEL_EPROTO, NULL));
+        fixture_settle(&f);
+        CHECK_WAITS(actor);
+        CHECK(cel_future_complete(w.futures[0], 7, NULL));
+        fixture_settle(&f);
+        CHECK_DONE(actor, CEL_EPROTO);
+        CHECK_STR(fixture_actor_text(actor), "future 2 of 3: protocol violated by the peer");
+        unref_futures(&w);
+        fixture_free(&f);
+}
+
+TEST_BOTH(await_all_ends_by_its_deadline_or_cancelled_and_leaves_nothing_behind)
+{
+        fixture f = fixture_new();
+        waiting hasty = three_futures(), patient = hasty;
+
+        hasty.within_ms = 50;
+        fixture_actor *first = fixture_act(&f, kind, "hasty", await_all, &hasty);
+        fixture_actor *second = fixture_act(&f, kind, "patient", await_all, &patient);
+        CHECK(cel_future_complete(hasty.futures[0], CEL_EIO, NULL)); /* does not matter before all are */
+        fixture_advance_ms(&f, 49);
+        CHECK_WAITS(first);
+        fixture_advance_ms(&f, 1);
+        CHECK_DONE(first, CEL_ETIMEDOUT);
+        fixture_cancel(second);
+        CHECK_DONE(second, CEL_ECANCELED);
+        unref_futures(&hasty);
+        fixture_free(&f);
+}
+
+TEST_BOTH(await_all_of_none_returns_at_once_and_takes_one_future_twice_and_a_task)
+{
+        fixture f = fixture_new();
+        cel_task *task = fixture_spawn(&f, "task", return_after_10, &(int){42});
+        waiting none = {.n = 0}, twice = {.n = 2, .futures = {cel_task_future(task), cel_task_future(task)}};
+
+        CHECK_DONE(fixture_act(&f, kind, "none", await_all, &none), 0);
+        fixture_actor *actor = fixture_act(&f, kind, "twice", await_all, &twice);
+        CHECK_WAITS(actor);
+        fixture_advance_ms(&f, 10);
+        CHECK_DONE(actor, 0);
+        fixture_free(&f);
+}
+
 /* --- Across threads --------------------------------------------------------------------------- */
 
 static void *thread_completes(void *arg)
