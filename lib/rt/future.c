@@ -109,6 +109,8 @@ static int wait_until_done(cel_ctx *ctx, cel_future *future)
 
         if (r < 0 || cel_future_done(future))
                 return r;
+        if (future->task && &future->task->ctx == ctx)
+                cel__misuse("task \"%s\" awaited its own end: it would wait for itself", ctx->name);
         cel__wait_begin(&wait, ctx, "future");
         if (!enlist(future, &waiter, &wait, 0))
                 return 0;
