@@ -375,8 +375,8 @@ TEST_BOTH(awaiting_in_loop_code_aborts_and_names_whose_ctx_was_used)
 
         death_of(await_in_loop_code, kind, text, sizeof(text));
         CHECK(strstr(text, kind == FIXTURE_TASK
-                                   ? "the ctx of task \"lender\" was used to wait for \"future\" by somebody "
-                                     "else (on its loop)"
+                                   ? "the ctx of task \"lender\" was used to wait for \"future\" in loop "
+                                     "code, which cannot wait"
                                    : "the ctx of thread \"lender\" was used to wait for \"future\" on "
                                      "another thread") != NULL);
 }
@@ -388,8 +388,8 @@ TEST_BOTH(awaiting_on_another_thread_aborts_and_names_whose_ctx_was_used)
 
         death_of(await_on_another_thread, kind, text, sizeof(text));
         CHECK(strstr(text, kind == FIXTURE_TASK
-                                   ? "the ctx of task \"lender\" was used to wait for \"future\" by somebody "
-                                     "else (on another thread)"
+                                   ? "the ctx of task \"lender\" was used to wait for \"future\" on "
+                                     "another thread"
                                    : "the ctx of thread \"lender\" was used to wait for \"future\" on "
                                      "another thread") != NULL);
 }

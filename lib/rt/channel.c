@@ -98,26 +98,28 @@ static int wait_in(cel_ctx *ctx, cel_channel *channel, cel__list *list, void *it
 
 int cel_channel_send(cel_ctx *ctx, cel_channel *channel, const void *item)
 {
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "channel send");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&channel->mutex);
         int r = cel__channel_send_locked(channel, item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
-                return r < 0 ? r : 0;
+                return r < 0 ? cel__ctx_bare(ctx, r) : 0;
         }
         return wait_in(ctx, channel, &channel->senders, (void *)(uintptr_t)item, "channel send");
 }
 
 int cel_channel_receive(cel_ctx *ctx, cel_channel *channel, void *ret_item)
 {
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "channel receive");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&channel->mutex);
         int r = cel__channel_receive_locked(channel, ret_item);
         if (r != 0) {
                 pthread_mutex_unlock(&channel->mutex);
-                return r < 0 ? r : 0;
+                return r < 0 ? cel__ctx_bare(ctx, r) : 0;
         }
         return wait_in(ctx, channel, &channel->receivers, ret_item, "channel receive");
 }

@@ -267,6 +267,13 @@ int cel__ctx_bare(cel_ctx *ctx, int code)
         return code;
 }
 
+int cel__ctx_begin(cel_ctx *ctx, const char *where)
+{
+        int r = cel__ctx_enter(ctx, where);
+
+        return r >= 0 && cel__ctx_must_cancel(ctx) ? cel__ctx_bare(ctx, CEL_ECANCELED) : r;
+}
+
 void cel__wait_begin(cel__wait *wait, cel_ctx *ctx, const char *where)
 {
         cel__ctx_check(ctx, where);

@@ -71,6 +71,9 @@ void cel__ctx_check(const cel_ctx *ctx, const char *where);
 /* The same, and CEL_EFORKED in a fork's child. */
 int cel__ctx_enter(cel_ctx *ctx, const char *where);
 
+/* The same, and CEL_ECANCELED if it has been cancelled: for calls that may go on without waiting. */
+int cel__ctx_begin(cel_ctx *ctx, const char *where);
+
 /* Has it been cancelled, and is nothing shielding it? */
 bool cel__ctx_must_cancel(const cel_ctx *ctx);
 

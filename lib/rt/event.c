@@ -62,8 +62,9 @@ int cel_event_wait(cel_ctx *ctx, cel_event *event)
 {
         cel__waiter waiter = {0};
 
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "event");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&event->mutex);
         if (event->set) {
                 pthread_mutex_unlock(&event->mutex);

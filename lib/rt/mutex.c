@@ -72,8 +72,9 @@ int cel_mutex_lock(cel_ctx *ctx, cel_mutex *mutex)
 {
         cel__waiter waiter = {0};
 
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "mutex");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&mutex->mutex);
         if (seize_locked(ctx, mutex)) {
                 pthread_mutex_unlock(&mutex->mutex);
@@ -84,8 +85,9 @@ int cel_mutex_lock(cel_ctx *ctx, cel_mutex *mutex)
 
 int cel_mutex_try_lock(cel_ctx *ctx, cel_mutex *mutex)
 {
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "mutex");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&mutex->mutex);
         bool seized = seize_locked(ctx, mutex);
         pthread_mutex_unlock(&mutex->mutex);

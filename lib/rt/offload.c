@@ -201,10 +201,7 @@ int cel_offload(cel_ctx *ctx, cel_pool *pool, int (*fn)(void *arg), void *arg, v
                 int *ret_result)
 {
         cel__wait wait;
-        int r = cel__ctx_enter(ctx, "offload");
-
-        if (r >= 0 && cel__ctx_must_cancel(ctx))
-                r = cel__ctx_bare(ctx, CEL_ECANCELED);
+        int r = cel__ctx_begin(ctx, "offload");
         job *j = r < 0 ? NULL : malloc(sizeof(*j));
         if (!j) {
                 if (free_arg)

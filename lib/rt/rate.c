@@ -164,8 +164,9 @@ static bool try_locked(cel_rate *rate)
 
 int cel_rate_wait(cel_ctx *ctx, cel_rate *rate)
 {
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "rate");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&rate->mutex);
         int r = try_locked(rate) ? 0 : queue_locked(ctx, rate);
         pthread_mutex_unlock(&rate->mutex);

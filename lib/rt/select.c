@@ -130,8 +130,9 @@ int cel_select(cel_ctx *ctx, cel_select_case cases[], unsigned n)
         if (wrong)
                 return cel_fail(ctx, CEL_EINVAL, "cel_select() takes 1 to %d cases, and %s", CEL_SELECT_MAX,
                                 wrong);
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "select");
+        if (begun < 0)
+                return begun;
         int r = cel_try_select(cases, n);
         if (r != CEL_EAGAIN)
                 return r;

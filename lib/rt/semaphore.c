@@ -53,8 +53,9 @@ int cel_semaphore_acquire(cel_ctx *ctx, cel_semaphore *semaphore)
 {
         cel__waiter waiter = {0};
 
-        if (cel__must_stop(ctx))
-                return CEL_ECANCELED;
+        int begun = cel__ctx_begin(ctx, "semaphore");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&semaphore->mutex);
         if (take_locked(semaphore)) {
                 pthread_mutex_unlock(&semaphore->mutex);

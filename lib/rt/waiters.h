@@ -9,12 +9,6 @@
 
 #include <pthread.h>
 
-/* Must this ctx do nothing more? Asked first by whoever might go on without waiting. */
-static inline bool cel__must_stop(const cel_ctx *ctx)
-{
-        return ctx->shields == 0 && cel_ctx_canceled(ctx);
-}
-
 /* Take out the first of `waiters` whose wait this call decides, with its index; NULL if there is none. Those
  * who are leaving, by their deadline or cancelled, are passed over: nothing is ever handed to them. What the
  * waiter is to find is given to it by the caller, before it can run: it needs the thing's mutex to leave. */
