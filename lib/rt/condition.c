@@ -42,6 +42,9 @@ int cel_condition_wait(cel_ctx *ctx, cel_condition *condition, cel_mutex *mutex)
         cel__wait wait;
         cel__waiter waiter = {.wait = &wait};
 
+        int begun = cel__ctx_begin(ctx, "condition");
+        if (begun < 0)
+                return begun;
         pthread_mutex_lock(&condition->mutex);
         cel__wait_begin(&wait, ctx, "condition");
         cel__list_append(&condition->waiters, &waiter.node);

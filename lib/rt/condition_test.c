@@ -4,6 +4,8 @@
 
 #include <celadon/sync.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Lock, wait for the condition once, check that the mutex is held, unlock. */
 typedef struct waiter {
@@ -239,6 +241,31 @@ TEST_BOTH(a_cancelled_ctx_comes_back_at_once_with_the_mutex)
 
         room_init(&r, kind);
         CHECK_DONE(fixture_act(&r.f, kind, "canceled", cancel_then_wait, &r.waiters[1]), CEL_ECANCELED);
+        room_fini(&r);
+}
+
+static int wait_in_child(cel_ctx *ctx, void *arg)
+{
+        waiter *w = arg;
+        int status = 0;
+        int r = cel_mutex_lock(ctx, w->mutex);
+
+        if (r < 0)
+                return r;
+        pid_t child = fork();
+        if (child == 0)
+                _exit(cel_condition_wait(ctx, w->condition, w->mutex) == CEL_EFORKED ? 7 : 1);
+        waitpid(child, &status, 0);
+        cel_mutex_unlock(ctx, w->mutex);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : CEL_ESYSTEM;
+}
+
+TEST_BOTH(in_a_forks_child_a_wait_for_a_condition_fails_with_the_mutex_held)
+{
+        room r;
+
+        room_init(&r, kind);
+        CHECK_DONE(fixture_act(&r.f, kind, "parent", wait_in_child, &r.waiters[1]), 7);
         room_fini(&r);
 }
 
