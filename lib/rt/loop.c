@@ -32,6 +32,9 @@ static void on_alarm(uv_timer_t *handle)
         cel__loop *loop = handle->data;
 
         loop->alarm_ms = 0;
+        /* libuv fires timers before it looks at descriptors, too; without this it would then wait for those alone,
+         * although our own timers, which this alarm is for, have not had their turn yet. */
+        uv_stop(handle->loop);
 }
 
 static void on_clock_advance(cel__clock_listener *listener)
