@@ -422,31 +422,43 @@ static void on_ready(void *arg, int events)
                 cel__wait_finish(arg, events);
 }
 
-static int await_fd_on_loop(cel_ctx *ctx, int fd, int events, cel__wait *wait)
+static int block_task_fd(cel__wait *wait, int fd, int events)
 {
+        cel_ctx *ctx = wait->ctx;
         cel__poller *poller;
         int r = cel__poller_new(ctx->loop, fd, on_ready, wait, &poller);
 
-        if (r < 0)
+        if (r < 0 && decide(wait, r))
                 return cel_fail(ctx, r, "descriptor %d cannot be watched: %s", fd, cel_error_text(r));
+        if (r < 0) /* somebody has finished it already: take that in */
+                return cel__wait_block(wait);
         cel__poller_want(poller, events);
         r = cel__wait_block(wait);
         cel__poller_free(poller);
         return r;
 }
 
-static int await_fd_on_thread(cel_ctx *ctx, int fd, int events, cel__wait *wait)
+static int block_thread_fd(cel__wait *wait, int fd, int events)
 {
-        thread_ctx *thread = as_thread(ctx);
+        thread_ctx *thread = as_thread(wait->ctx);
 
         pthread_mutex_lock(&thread->mutex);
         if (thread->wake_fd < 0)
                 thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         bool can_wait = thread->wake_fd >= 0;
         pthread_mutex_unlock(&thread->mutex);
-        if (!can_wait)
-                return cel_fail(ctx, CEL_ESYSTEM, "no descriptor is left to wait with");
-        return cel__ctx_bare(ctx, block_thread(wait, fd, events));
+        if (can_wait)
+                return cel__ctx_bare(wait->ctx, block_thread(wait, fd, events));
+        if (decide(wait, CEL_ESYSTEM))
+                return cel_fail(wait->ctx, CEL_ESYSTEM, "no descriptor is left to wait with");
+        return cel__wait_block(wait); /* somebody has finished it already: take that in */
+}
+
+int cel__wait_block_fd(cel__wait *wait, int fd, int events)
+{
+        if (cel__forked)
+                return cel__fork_fail(wait->ctx);
+        return wait->ctx->loop ? block_task_fd(wait, fd, events) : block_thread_fd(wait, fd, events);
 }
 
 int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where)
@@ -454,10 +466,7 @@ int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where)
         cel__wait wait;
 
         cel__wait_begin(&wait, ctx, where);
-        if (cel__forked)
-                return cel__fork_fail(ctx);
-        return ctx->loop ? await_fd_on_loop(ctx, fd, events, &wait)
-                         : await_fd_on_thread(ctx, fd, events, &wait);
+        return cel__wait_block_fd(&wait, fd, events);
 }
 
 bool cel__thread_waits(cel_ctx *ctx)

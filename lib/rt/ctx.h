@@ -99,6 +99,9 @@ bool cel__thread_waits(cel_ctx *ctx);
  * Errors: CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM, CEL_ESYSTEM. */
 int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where);
 
+/* The same for a wait that others may finish too, as in cel__wait_block(). */
+int cel__wait_block_fd(cel__wait *wait, int fd, int events);
+
 /* A place in a list of waiters, as futures, channels and the like keep it. */
 typedef struct cel__waiter {
         cel__list node;
