@@ -16,6 +16,9 @@
 #include <celadon/sync.h>
 #include <celadon/task.h>
 
+#include <celadon/stream.h>
+#include <celadon/tls.h>
+
 #include <celadon/log.h>
 #include <celadon/runtime.h>
 

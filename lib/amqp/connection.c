@@ -542,7 +542,7 @@ static void conn_free(cel__amqp *amqp)
         cel__list_remove(&amqp->pump.node);
         cel_task_unref(amqp->supervisor);
         cel_channel_unref(amqp->attention);
-        cel__tls_free(amqp->tls);
+        cel_tls_unref(amqp->tls);
         cel__url_free(amqp->url);
         cel__buf_fini(&amqp->in);
         cel__buf_fini(&amqp->out);
@@ -586,7 +586,9 @@ int cel__amqp_open(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **r
                 return cel_fail(ctx, r, "%s", error);
         }
         if (options->tls) {
-                cel__tls_options tls = {options->ca_file, options->cert_file, options->key_file};
+                cel_tls_options tls = {.ca_file = options->ca_file,
+                                       .cert_file = options->cert_file,
+                                       .key_file = options->key_file};
 
                 r = cel__tls_new(&tls, &amqp->tls, error, sizeof(error));
         }

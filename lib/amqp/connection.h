@@ -119,7 +119,7 @@ struct cel__amqp {
         cel__url *url;         /* owned */
         char name[128];
         cel__amqp_login login;
-        cel__tls *tls; /* owned; NULL without TLS */
+        cel_tls *tls; /* owned; NULL without TLS */
         unsigned heartbeat_s_wanted;
         size_t body_bytes_max;
         unsigned host_order[CEL__URL_HOSTS_MAX]; /* shuffled */

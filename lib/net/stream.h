@@ -6,9 +6,11 @@
 #ifndef CEL_NET_STREAM_H
 #define CEL_NET_STREAM_H
 
+#include "base/buf.h"
+#include "rt/ctx.h"
 #include "rt/poller.h"
 
-#include <celadon/ctx.h>
+#include <celadon/tls.h>
 #include <sys/types.h>
 
 typedef struct cel__stream cel__stream;
@@ -20,6 +22,13 @@ typedef struct cel__stream_ops {
          *         CEL_ETLS: the stream is done for, and `error` is a sentence. */
         ssize_t (*try_read)(cel__stream *stream, void *bytes, size_t n, int *ret_needs);
         ssize_t (*try_write)(cel__stream *stream, const void *bytes, size_t n, int *ret_needs);
+        /* End our side; may be called again. Returns 0.
+         * Errors: as above; CEL_ENOSUPPORT; CEL_ECLOSED: it only writes, so closing it is the way. */
+        int (*try_shutdown)(cel__stream *stream, int *ret_needs);
+        /* Without a descriptor only: finish the wait with 0 as soon as it is ready for `needs`, from any thread,
+         * until unwatched. */
+        void (*watch)(cel__stream *stream, int needs, cel__waiter *waiter);
+        void (*unwatch)(cel__stream *stream, cel__waiter *waiter);
         /* Close at once, without a goodbye, and free. */
         void (*destroy)(cel__stream *stream);
 } cel__stream_ops;
@@ -28,7 +37,10 @@ enum { CEL__STREAM_ERROR_BYTES = 512 };
 
 struct cel__stream {
         const cel__stream_ops *ops;
-        int fd; /* at the bottom; for a poller */
+        int fd; /* at the bottom; for a poller; -1: none, then there is ops->watch */
+        /* Of a descriptor. After a read that found less than it had room for, the next one would find nothing: if
+         * `heeds_dry`, it says so without asking the kernel, until whoever learns better clears `dry`. */
+        bool heeds_dry, dry;
         char error[CEL__STREAM_ERROR_BYTES];
 };
 
@@ -39,6 +51,15 @@ static inline cel__stream *cel__stream_free(cel__stream *stream)
         return NULL;
 }
 
+/* A stream over a socket or pipe, which must be non-blocking.
+ * Owns:   *ret_stream is yours, and takes `fd`, unless this fails.
+ * Errors: CEL_ENOMEM. */
+int cel__fd_stream_new(int fd, bool is_socket, cel__stream **ret_stream);
+
+/* Two streams in memory; see cel_stream_pair().
+ * Errors: CEL_ENOMEM. */
+int cel__pair_new(size_t bytes_max, cel__stream **ret_a, cel__stream **ret_b);
+
 /* Connect to `host` (a name or an address) and `port`, trying its addresses in turn.
  * Owns:   *ret_stream is yours.
  * Waits:  for the name and the connection, the deadline or cancellation.
@@ -46,21 +67,26 @@ static inline cel__stream *cel__stream_free(cel__stream *stream)
  *         CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM. */
 int cel__tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel__stream **ret_stream);
 
-typedef struct cel__tls_options {
-        const char *ca_file;   /* PEM; NULL: the system's store */
-        const char *cert_file; /* PEM, our own; NULL: none */
-        const char *key_file;  /* PEM; NULL: in cert_file */
-} cel__tls_options;
+/* The settings of every TCP socket of ours. */
+void cel__tcp_set_options(int fd);
 
-/* What several TLS streams share.
- * Errors: CEL_EINVAL (a file that cannot be used: `error` says which and why), CEL_ENOMEM. */
-typedef struct cel__tls cel__tls;
-int cel__tls_new(const cel__tls_options *options, cel__tls **ret_tls, char *error, size_t error_bytes);
-cel__tls *cel__tls_free(cel__tls *tls);
+/* cel_tls_new() without a ctx: on CEL_EINVAL, `error` is its text. */
+int cel__tls_new(const cel_tls_options *options, cel_tls **ret_tls, char *error, size_t error_bytes);
 
 /* TLS over `below`, as a client of `host`: the peer's certificate must be good, and good for that name or
- * address. The handshake happens with the first reads and writes.
- * Owns:   *ret_stream is yours, and takes `below`, unless this fails. */
-int cel__tls_stream_new(cel__tls *tls, const char *host, cel__stream *below, cel__stream **ret_stream);
+ * address. With `host` NULL as a server, which needs a certificate. The handshake happens with the first reads and
+ * writes.
+ * Owns:   *ret_stream is yours, and takes `below`, unless this fails.
+ * Errors: CEL_ENOMEM. */
+int cel__tls_stream_new(cel_tls *tls, const char *host, cel__stream *below, cel__stream **ret_stream);
+
+bool cel__tls_has_certificate(const cel_tls *tls);
+
+/* Bytes that were read from below before TLS began; TLS begins with them. Takes what is in `early`. */
+void cel__tls_stream_begin_with(cel__stream *stream, cel__buf *early);
+
+/* Go on with the handshake. Returns 0 when it is done.
+ * Errors: as try_read. */
+int cel__tls_try_handshake(cel__stream *stream, int *ret_needs);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/resolve.h"
-#include "net/stream.h"
+#include "net/streams.h"
 #include "rt/ctx.h"
 
 #include <errno.h>
@@ -11,43 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- The stream ------------------------------------------------------------------------------- */
-
-static ssize_t outcome(cel__stream *stream, ssize_t n, const char *doing, int needs, int *ret_needs)
-{
-        if (n >= 0)
-                return n;
-        if (errno == EAGAIN || errno == EINTR) {
-                *ret_needs = needs;
-                return CEL_EAGAIN;
-        }
-        snprintf(stream->error, sizeof(stream->error), "%s: %s", doing, strerror(errno));
-        return CEL_EIO;
-}
-
-static ssize_t tcp_try_read(cel__stream *stream, void *bytes, size_t n, int *ret_needs)
-{
-        return outcome(stream, recv(stream->fd, bytes, n, 0), "reading failed", CEL__READABLE, ret_needs);
-}
-
-static ssize_t tcp_try_write(cel__stream *stream, const void *bytes, size_t n, int *ret_needs)
-{
-        return outcome(stream, send(stream->fd, bytes, n, MSG_NOSIGNAL), "writing failed", CEL__WRITABLE,
-                       ret_needs);
-}
-
-static void tcp_destroy(cel__stream *stream)
-{
-        close(stream->fd);
-        free(stream);
-}
-
-static const cel__stream_ops tcp_ops = {tcp_try_read, tcp_try_write, tcp_destroy};
-
-/* --- Connecting ------------------------------------------------------------------------------- */
-
-/* The settings that oslo.messaging's peers use: dead peers are noticed, small frames leave at once. */
-static void set_options(int fd)
+/* Those that oslo.messaging's peers use: dead peers are noticed, small frames leave at once. */
+void cel__tcp_set_options(int fd)
 {
         static const struct {
                 int level, name, value;
@@ -86,7 +51,7 @@ static int connect_one(cel_ctx *ctx, const char *host, uint16_t port, const cel_
 
         if (fd < 0)
                 return cel_fail(ctx, CEL_ECONNECT, "%s port %u: no socket: %s", host, port, strerror(errno));
-        set_options(fd);
+        cel__tcp_set_options(fd);
         int r = connect_fd(ctx, fd, address);
         if (r != 0) {
                 close(fd);
@@ -96,15 +61,10 @@ static int connect_one(cel_ctx *ctx, const char *host, uint16_t port, const cel_
                         return r;
                 return cel_fail(ctx, CEL_ECONNECT, "%s port %u: %s", host, port, strerror(r));
         }
-        cel__stream *stream = calloc(1, sizeof(*stream));
-        if (!stream) {
+        r = cel__fd_stream_new(fd, true, ret_stream);
+        if (r < 0)
                 close(fd);
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        }
-        stream->ops = &tcp_ops;
-        stream->fd = fd;
-        *ret_stream = stream;
-        return 0;
+        return r;
 }
 
 int cel__tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel__stream **ret_stream)
@@ -118,5 +78,20 @@ int cel__tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel__stream 
                 if (r != CEL_ECONNECT)
                         return r;
         }
+        return r;
+}
+
+int cel_tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel_stream **ret_stream)
+{
+        char name[CEL__STREAM_NAME_BYTES];
+        cel__stream *below;
+
+        int r = cel__tcp_connect(ctx, host, port, &below);
+        if (r < 0)
+                return r;
+        snprintf(name, sizeof(name), "%.255s port %u", host, port);
+        r = cel__stream_wrap(below, name, ret_stream);
+        if (r < 0)
+                cel__stream_free(below);
         return r;
 }

@@ -3,7 +3,7 @@
  * Design notes. OpenSSL reads and writes through a BIO of ours that calls the stream below, so TLS runs over
  * any stream and a broken pipe raises no signal. Verification is not an option: chain and name are always
  * checked. */
-#include "net/stream.h"
+#include "net/streams.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -13,16 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct cel__tls {
+struct cel_tls {
+        _Atomic unsigned refs; /* each stream has one */
         SSL_CTX *ctx;
         BIO_METHOD *bio_method;
+        bool has_certificate;
+        bool clients_verified;
 };
 
 typedef struct tls_stream {
         cel__stream stream;
         cel__stream *below; /* owned */
+        cel_tls *tls;       /* owned reference */
         SSL *ssl;
-        char host[256];
+        cel__buf early;    /* what was read from below before TLS began */
+        char host[256];    /* "": we are the server */
         int needs;         /* what the stream below asked for last */
         bool below_failed; /* reading; writing that fails waits for what reading has to say */
         bool below_ended;
@@ -38,9 +43,17 @@ static tls_stream *as_tls(cel__stream *stream)
 static int bio_read(BIO *bio, char *bytes, int n)
 {
         tls_stream *tls = BIO_get_data(bio);
-        ssize_t got = tls->below->ops->try_read(tls->below, bytes, (size_t)n, &tls->needs);
+        size_t early = cel__buf_used(&tls->early);
 
         BIO_clear_retry_flags(bio);
+        if (early > 0) {
+                if ((size_t)n > early)
+                        n = (int)early;
+                memcpy(bytes, cel__buf_head(&tls->early), (size_t)n);
+                cel__buf_consume(&tls->early, (size_t)n);
+                return n;
+        }
+        ssize_t got = tls->below->ops->try_read(tls->below, bytes, (size_t)n, &tls->needs);
         if (got > 0)
                 return (int)got;
         if (got == 0) {
@@ -87,7 +100,7 @@ static const char *openssl_reason(void)
         return reason ? reason : "unknown reason";
 }
 
-static int load_files(SSL_CTX *ctx, const cel__tls_options *options, char *error, size_t error_bytes)
+static int load_files(SSL_CTX *ctx, const cel_tls_options *options, char *error, size_t error_bytes)
 {
         const char *key = options->key_file ? options->key_file : options->cert_file;
         const char *file = NULL;
@@ -108,42 +121,74 @@ static int load_files(SSL_CTX *ctx, const cel__tls_options *options, char *error
         return CEL_EINVAL;
 }
 
-int cel__tls_new(const cel__tls_options *options, cel__tls **ret_tls, char *error, size_t error_bytes)
+static void set_up(SSL_CTX *ctx, BIO_METHOD *bio_method)
 {
-        cel__tls *tls = calloc(1, sizeof(*tls));
+        static const unsigned char session_context[] = "celadon";
+
+        BIO_meth_set_read(bio_method, bio_read);
+        BIO_meth_set_write(bio_method, bio_write);
+        BIO_meth_set_ctrl(bio_method, bio_ctrl);
+        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_read_ahead(ctx, 1); /* a record's head and body in one go */
+        SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
+        SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                      SSL_MODE_RELEASE_BUFFERS);
+}
+
+int cel__tls_new(const cel_tls_options *options, cel_tls **ret_tls, char *error, size_t error_bytes)
+{
+        cel_tls *tls = calloc(1, sizeof(*tls));
         int r = CEL_ENOMEM;
 
         if (!tls)
                 return CEL_ENOMEM;
-        tls->ctx = SSL_CTX_new(TLS_client_method());
+        atomic_init(&tls->refs, 1);
+        tls->ctx = SSL_CTX_new(TLS_method());
         tls->bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "celadon stream");
+        tls->has_certificate = options->cert_file;
+        tls->clients_verified = options->clients_verified;
+        snprintf(error, error_bytes, "no memory for TLS");
         if (tls->ctx && tls->bio_method) {
-                BIO_meth_set_read(tls->bio_method, bio_read);
-                BIO_meth_set_write(tls->bio_method, bio_write);
-                BIO_meth_set_ctrl(tls->bio_method, bio_ctrl);
-                SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION);
-                SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
-                SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                                   SSL_MODE_RELEASE_BUFFERS);
+                set_up(tls->ctx, tls->bio_method);
                 r = load_files(tls->ctx, options, error, error_bytes);
         }
         if (r < 0) {
-                cel__tls_free(tls);
+                cel_tls_unref(tls);
                 return r;
         }
         *ret_tls = tls;
         return 0;
 }
 
-cel__tls *cel__tls_free(cel__tls *tls)
+int cel_tls_new(cel_ctx *ctx, const cel_tls_options *options, cel_tls **ret_tls)
 {
-        if (!tls)
+        char error[CEL__STREAM_ERROR_BYTES];
+        int r = cel__tls_new(options, ret_tls, error, sizeof(error));
+
+        return r < 0 ? cel_fail(ctx, r, "%s", error) : 0;
+}
+
+cel_tls *cel_tls_ref(cel_tls *tls)
+{
+        atomic_fetch_add_explicit(&tls->refs, 1, memory_order_relaxed);
+        return tls;
+}
+
+cel_tls *cel_tls_unref(cel_tls *tls)
+{
+        if (!tls || atomic_fetch_sub(&tls->refs, 1) > 1)
                 return NULL;
         SSL_CTX_free(tls->ctx);
         BIO_meth_free(tls->bio_method);
         free(tls);
         return NULL;
+}
+
+bool cel__tls_has_certificate(const cel_tls *tls)
+{
+        return tls->has_certificate;
 }
 
 /* --- The stream ------------------------------------------------------------------------------- */
@@ -152,6 +197,7 @@ cel__tls *cel__tls_free(cel__tls *tls)
 static ssize_t explain(tls_stream *tls)
 {
         long verdict = SSL_get_verify_result(tls->ssl);
+        const char *peer = *tls->host ? tls->host : "the client";
         char *error = tls->stream.error;
 
         if (tls->below_failed) {
@@ -159,15 +205,14 @@ static ssize_t explain(tls_stream *tls)
                 return CEL_EIO;
         }
         if (tls->below_ended && verdict == X509_V_OK) {
-                snprintf(error, CEL__STREAM_ERROR_BYTES, "the peer ended the connection");
+                snprintf(error, CEL__STREAM_ERROR_BYTES, "the peer ended the connection without a goodbye");
                 return CEL_EIO;
         }
         if (verdict != X509_V_OK)
-                snprintf(error, CEL__STREAM_ERROR_BYTES, "the certificate of \"%s\" is refused: %s",
-                         tls->host, X509_verify_cert_error_string(verdict));
+                snprintf(error, CEL__STREAM_ERROR_BYTES, "the certificate of %s is refused: %s", peer,
+                         X509_verify_cert_error_string(verdict));
         else
-                snprintf(error, CEL__STREAM_ERROR_BYTES, "TLS with \"%s\" failed: %s", tls->host,
-                         openssl_reason());
+                snprintf(error, CEL__STREAM_ERROR_BYTES, "TLS with %s failed: %s", peer, openssl_reason());
         return CEL_ETLS;
 }
 
@@ -207,16 +252,41 @@ static ssize_t tls_try_write(cel__stream *stream, const void *bytes, size_t n, i
         return outcome(tls, done, put, ret_needs);
 }
 
+/* Our goodbye; we do not wait for the peer's. */
+static int tls_try_shutdown(cel__stream *stream, int *ret_needs)
+{
+        tls_stream *tls = as_tls(stream);
+
+        ERR_clear_error();
+        int done = SSL_shutdown(tls->ssl);
+        return done >= 0 ? 0 : (int)outcome(tls, done, 0, ret_needs);
+}
+
+int cel__tls_try_handshake(cel__stream *stream, int *ret_needs)
+{
+        tls_stream *tls = as_tls(stream);
+
+        ERR_clear_error();
+        return (int)outcome(tls, SSL_do_handshake(tls->ssl), 0, ret_needs);
+}
+
 static void tls_destroy(cel__stream *stream)
 {
         tls_stream *tls = as_tls(stream);
 
         SSL_free(tls->ssl); /* and the BIO with it */
         cel__stream_free(tls->below);
+        cel__buf_fini(&tls->early);
+        cel_tls_unref(tls->tls);
         free(tls);
 }
 
-static const cel__stream_ops tls_ops = {tls_try_read, tls_try_write, tls_destroy};
+static const cel__stream_ops tls_ops = {
+        .try_read = tls_try_read,
+        .try_write = tls_try_write,
+        .try_shutdown = tls_try_shutdown,
+        .destroy = tls_destroy,
+};
 
 /* The peer must prove this name or address. */
 static bool set_expected_peer(SSL *ssl, const char *host)
@@ -229,13 +299,27 @@ static bool set_expected_peer(SSL *ssl, const char *host)
         return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-int cel__tls_stream_new(cel__tls *tls, const char *host, cel__stream *below, cel__stream **ret_stream)
+static bool set_role(const cel_tls *tls, SSL *ssl, const char *host)
+{
+        if (host) {
+                SSL_set_connect_state(ssl);
+                return set_expected_peer(ssl, host);
+        }
+        SSL_set_verify(ssl,
+                       tls->clients_verified ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                                             : SSL_VERIFY_NONE,
+                       NULL);
+        SSL_set_accept_state(ssl);
+        return true;
+}
+
+int cel__tls_stream_new(cel_tls *tls, const char *host, cel__stream *below, cel__stream **ret_stream)
 {
         tls_stream *stream = calloc(1, sizeof(*stream));
         SSL *ssl = SSL_new(tls->ctx);
         BIO *bio = BIO_new(tls->bio_method);
 
-        if (!stream || !ssl || !bio || !set_expected_peer(ssl, host)) {
+        if (!stream || !ssl || !bio || !set_role(tls, ssl, host)) {
                 free(stream);
                 SSL_free(ssl);
                 BIO_free(bio);
@@ -243,12 +327,80 @@ int cel__tls_stream_new(cel__tls *tls, const char *host, cel__stream *below, cel
         }
         stream->stream = (cel__stream){.ops = &tls_ops, .fd = below->fd};
         stream->below = below;
+        stream->tls = cel_tls_ref(tls);
         stream->ssl = ssl;
-        snprintf(stream->host, sizeof(stream->host), "%s", host);
+        snprintf(stream->host, sizeof(stream->host), "%s", host ? host : "");
         BIO_set_data(bio, stream);
         BIO_set_init(bio, 1);
         SSL_set_bio(ssl, bio, bio);
-        SSL_set_connect_state(ssl);
         *ret_stream = &stream->stream;
+        return 0;
+}
+
+void cel__tls_stream_begin_with(cel__stream *stream, cel__buf *early)
+{
+        as_tls(stream)->early = *early;
+        cel__buf_init(early, early->bytes_max);
+}
+
+/* --- A stream that begins to speak TLS -------------------------------------------------------- */
+
+/* With both sides taken: nobody else reads or writes. */
+static int start_locked(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const char *host)
+{
+        cel__stream *top;
+
+        int r = cel__tls_stream_new(tls, host, stream->top, &top);
+        if (r < 0)
+                return cel_fail(ctx, r, "%s: no memory for TLS", stream->name);
+        cel__tls_stream_begin_with(top, &stream->ahead);
+        stream->top = top;
+        return cel__stream_do_locked(ctx, stream, CEL__READING, &(cel__operation){.kind = CEL__OP_HANDSHAKE});
+}
+
+static int start(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const char *host)
+{
+        int r = cel__stream_enter(ctx, stream, CEL__READING);
+
+        if (r < 0)
+                return r;
+        pthread_mutex_unlock(&stream->source.mutex);
+        r = cel__stream_enter(ctx, stream, CEL__WRITING);
+        if (r < 0) {
+                pthread_mutex_lock(&stream->source.mutex);
+                cel__stream_leave_locked(stream, CEL__READING);
+                return r;
+        }
+        r = start_locked(ctx, stream, tls, host);
+        if (r < 0)
+                cel__source_close_locked(&stream->source);
+        stream->sides[CEL__WRITING].user = NULL;
+        stream->source.users--;
+        cel__stream_leave_locked(stream, CEL__READING);
+        return r;
+}
+
+int cel_tls_start_client(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const char *host)
+{
+        return start(ctx, stream, tls, host);
+}
+
+int cel_tls_start_server(cel_ctx *ctx, cel_stream *stream, cel_tls *tls)
+{
+        if (!cel__tls_has_certificate(tls))
+                return cel_fail(ctx, CEL_EINVAL, "%s: a TLS server needs a certificate", stream->name);
+        return start(ctx, stream, tls, NULL);
+}
+
+int cel_tls_connect(cel_ctx *ctx, cel_tls *tls, const char *host, uint16_t port, cel_stream **ret_stream)
+{
+        cel_auto(cel_stream) *stream = NULL;
+        int r = cel_tcp_connect(ctx, host, port, &stream);
+
+        if (r >= 0)
+                r = cel_tls_start_client(ctx, stream, tls, host);
+        if (r < 0)
+                return r;
+        *ret_stream = CEL_TAKE(stream);
         return 0;
 }
