@@ -57,8 +57,7 @@ static void drop_watches_locked(cel__source *source)
         }
 }
 
-/* Release the mutex, and whatever nobody needs any more. */
-static void settle_locked(cel__source *source)
+void cel__source_settle_locked(cel__source *source)
 {
         if (source->closed && source->users == 0 && !source->released) {
                 drop_watches_locked(source);
@@ -80,7 +79,7 @@ static void deliver_leave(cel__mail *mail)
 
         pthread_mutex_lock(&source->mutex);
         watch_free(w);
-        settle_locked(source);
+        cel__source_settle_locked(source);
 }
 
 void cel__source_close_locked(cel__source *source)
@@ -94,7 +93,7 @@ void cel__source_close(cel__source *source)
 {
         pthread_mutex_lock(&source->mutex);
         cel__source_close_locked(source);
-        settle_locked(source);
+        cel__source_settle_locked(source);
 }
 
 void cel__source_ref(cel__source *source)
@@ -110,23 +109,7 @@ void cel__source_unref(cel__source *source)
         cel_assert(source->refs > 0);
         if (--source->refs == 0)
                 cel__source_close_locked(source);
-        settle_locked(source);
-}
-
-int cel__source_enter_locked(cel__source *source, cel_ctx *ctx)
-{
-        if (cel_ctx_canceled(ctx) && ctx->shields == 0)
-                return CEL_ECANCELED;
-        if (source->closed)
-                return CEL_ECLOSED;
-        source->users++;
-        return 0;
-}
-
-void cel__source_leave_locked(cel__source *source)
-{
-        source->users--;
-        settle_locked(source);
+        cel__source_settle_locked(source);
 }
 
 /* --- Watching --------------------------------------------------------------------------------- */

@@ -39,10 +39,29 @@ void cel__source_close(cel__source *source);
 /* The same within a call; what lies below is released when it leaves. */
 void cel__source_close_locked(cel__source *source);
 
+/* Release the mutex, and whatever nobody needs any more. */
+void cel__source_settle_locked(cel__source *source);
+
 /* Begin a call, with the mutex held, and end it; leaving releases the mutex, and the source may then be gone.
  * Errors: CEL_ECLOSED, CEL_ECANCELED; it has not begun then. */
-int cel__source_enter_locked(cel__source *source, cel_ctx *ctx);
-void cel__source_leave_locked(cel__source *source);
+static inline int cel__source_enter_locked(cel__source *source, const cel_ctx *ctx)
+{
+        if (atomic_load_explicit(&ctx->canceled, memory_order_relaxed) && ctx->shields == 0)
+                return CEL_ECANCELED;
+        if (source->closed)
+                return CEL_ECLOSED;
+        source->users++;
+        return 0;
+}
+
+static inline void cel__source_leave_locked(cel__source *source)
+{
+        source->users--;
+        if (source->closed)
+                cel__source_settle_locked(source);
+        else
+                pthread_mutex_unlock(&source->mutex);
+}
 
 /* A call that waits. */
 typedef struct cel__source_waiter {

@@ -137,103 +137,89 @@ const char *cel_stream_name(const cel_stream *stream)
 
 /* --- Entering and leaving --------------------------------------------------------------------- */
 
-static const char *const doing[] = {[CEL__READING] = "reads", [CEL__WRITING] = "writes"};
+#define RARELY \
+        __attribute__((cold, noinline)) /* keeps what is seldom needed out of the way of what is always */
 
 static const char *kind_of(const cel_ctx *ctx)
 {
         return ctx->loop ? "task" : "thread";
 }
 
-static int closed(cel_ctx *ctx, const cel_stream *stream)
+RARELY static int closed(cel_ctx *ctx, const cel_stream *stream)
 {
         return cel_fail(ctx, CEL_ECLOSED, "%s: closed", stream->name);
 }
 
-int cel__stream_enter(cel_ctx *ctx, cel_stream *stream, cel__side_name which)
+RARELY static int busy(cel_ctx *ctx, const cel_stream *stream, cel__side_name which)
 {
-        cel__side *side = &stream->sides[which];
+        const cel_ctx *user = stream->sides[which].user;
 
+        return cel_fail(ctx, CEL_EBUSY, "%s: %s \"%s\" %s it already; %s \"%s\" has to wait for that to end",
+                        stream->name, kind_of(user), user->name, which == CEL__READING ? "reads" : "writes",
+                        kind_of(ctx), ctx->name);
+}
+
+/* Not entered (`r` says why), or entered and found busy. */
+RARELY static int fail_to_enter(cel_ctx *ctx, cel_stream *stream, cel__side_name which, int r)
+{
+        if (r >= 0) {
+                stream->source.users--;
+                r = busy(ctx, stream, which);
+        }
+        pthread_mutex_unlock(&stream->source.mutex);
+        return r == CEL_ECLOSED ? closed(ctx, stream) : r;
+}
+
+static inline int enter(cel_ctx *ctx, cel_stream *stream, cel__side_name which)
+{
         pthread_mutex_lock(&stream->source.mutex);
         int r = cel__source_enter_locked(&stream->source, ctx);
-        if (r >= 0 && side->user) {
-                r = cel_fail(ctx, CEL_EBUSY,
-                             "%s: %s \"%s\" %s it already; %s \"%s\" has to wait for that to end",
-                             stream->name, kind_of(side->user), side->user->name, doing[which], kind_of(ctx),
-                             ctx->name);
-                stream->source.users--;
-        }
-        if (r < 0) {
-                pthread_mutex_unlock(&stream->source.mutex);
-                return r == CEL_ECLOSED ? closed(ctx, stream) : r;
-        }
-        side->user = ctx;
+        if (r < 0 || stream->sides[which].user)
+                return fail_to_enter(ctx, stream, which, r);
+        stream->sides[which].user = ctx;
         return 0;
 }
 
-void cel__stream_leave_locked(cel_stream *stream, cel__side_name which)
+static inline void leave_locked(cel_stream *stream, cel__side_name which)
 {
         stream->sides[which].user = NULL;
         cel__source_leave_locked(&stream->source);
 }
 
+int cel__stream_enter(cel_ctx *ctx, cel_stream *stream, cel__side_name which)
+{
+        return enter(ctx, stream, which);
+}
+
+void cel__stream_leave_locked(cel_stream *stream, cel__side_name which)
+{
+        leave_locked(stream, which);
+}
+
 /* --- Trying and waiting ----------------------------------------------------------------------- */
-
-static ssize_t try_ahead(cel_stream *stream, int *ret_needs)
-{
-        uint8_t *room = cel__buf_reserve(&stream->ahead, AHEAD_BYTES, NULL);
-
-        if (!room) {
-                snprintf(stream->top->error, sizeof(stream->top->error), "no memory to read into");
-                return CEL_ENOMEM;
-        }
-        ssize_t got = stream->top->ops->try_read(stream->top, room, AHEAD_BYTES, ret_needs);
-        if (got > 0)
-                cel__buf_commit(&stream->ahead, (size_t)got);
-        return got;
-}
-
-static ssize_t try_once(cel_stream *stream, const cel__operation *op, int *ret_needs)
-{
-        cel__stream *top = stream->top;
-
-        switch (op->kind) {
-        case CEL__OP_READ:
-                return top->ops->try_read(top, op->room, op->n, ret_needs);
-        case CEL__OP_READ_AHEAD:
-                return try_ahead(stream, ret_needs);
-        case CEL__OP_WRITE:
-                return top->ops->try_write(top, op->bytes, op->n, ret_needs);
-        case CEL__OP_SHUTDOWN:
-                return top->ops->try_shutdown(top, ret_needs);
-        case CEL__OP_HANDSHAKE:
-                return cel__tls_try_handshake(top, ret_needs);
-        }
-        return CEL_EINVAL;
-}
 
 /* TLS may have to read before it can write, and the other way round. Then one side waits for what the other may
  * just have taken: so it looks again. */
 static void wake_other_side_locked(cel_stream *stream, cel__side_name which)
 {
-        static const int natural[] = {[CEL__READING] = CEL__READABLE, [CEL__WRITING] = CEL__WRITABLE};
-        cel__side_name other = which == CEL__READING ? CEL__WRITING : CEL__READING;
-        cel__side *side = &stream->sides[other];
+        cel__source_waiter *other = stream->sides[which == CEL__READING ? CEL__WRITING : CEL__READING].waiter;
 
-        if (side->waits && side->waiter.needs != natural[other])
-                cel__wait_finish(&side->waiter.wait, 0);
+        if (other && other->needs != (which == CEL__READING ? CEL__WRITABLE : CEL__READABLE))
+                cel__wait_finish(&other->wait, 0);
 }
 
 static int wait_locked(cel_ctx *ctx, cel_stream *stream, cel__side_name which, int needs)
 {
-        static const char *const where[] = {[CEL__READING] = "stream read", [CEL__WRITING] = "stream write"};
         cel__side *side = &stream->sides[which];
+        cel__source_waiter waiter;
 
         if (which == CEL__READING && stream->ahead.capacity > 0 && cel__buf_used(&stream->ahead) == 0)
                 cel__buf_clear(&stream->ahead, 0); /* who waits holds no memory */
         side->tries = 0;
-        side->waits = true;
-        int r = cel__source_wait_locked(&stream->source, ctx, &side->waiter, needs, where[which]);
-        side->waits = false;
+        side->waiter = &waiter;
+        int r = cel__source_wait_locked(&stream->source, ctx, &waiter, needs,
+                                        which == CEL__READING ? "stream read" : "stream write");
+        side->waiter = NULL;
         return r;
 }
 
@@ -252,41 +238,38 @@ static int wait_to_retry_locked(cel_ctx *ctx, cel_stream *stream, cel__side_name
         return 0;
 }
 
-static int fail(cel_ctx *ctx, cel_stream *stream, cel__side_name which, int code)
+RARELY static int fail(cel_ctx *ctx, const cel_stream *stream, int code)
 {
-        if (code == CEL_ECANCELED)
-                return code;
+        return cel_fail(ctx, code, "%s: %s", stream->name, stream->top->error);
+}
+
+RARELY static int fail_to_wait(cel_ctx *ctx, const cel_stream *stream, cel__side_name which, int code)
+{
         if (code == CEL_ETIMEDOUT)
                 return cel_fail(ctx, code, "%s: the peer %s in time", stream->name,
                                 which == CEL__READING ? "sent nothing more" : "took nothing more");
-        if (stream->source.closed)
-                return closed(ctx, stream);
-        if (!*stream->top->error) /* it never came to a try; whoever could not wait has said why */
-                return code;
-        cel_fail(ctx, code, "%s: %s", stream->name, stream->top->error);
-        *stream->top->error = '\0';
-        return code;
+        return code == CEL_ECLOSED ? closed(ctx, stream) : code;
 }
 
 int cel__stream_do_locked(cel_ctx *ctx, cel_stream *stream, cel__side_name which, const cel__operation *op)
 {
         bool last = false;
-        ssize_t r = 0;
+        int waited = 0;
 
         if (++stream->sides[which].tries > TRIES_IN_TURN_MAX) {
                 stream->sides[which].tries = 0;
-                r = cel__source_take_turn_locked(&stream->source, ctx);
+                waited = cel__source_take_turn_locked(&stream->source, ctx);
         }
-        while (r >= 0) {
+        while (waited >= 0) {
                 int needs = 0;
+                ssize_t r = op->attempt(stream, op, &needs);
 
-                r = try_once(stream, op, &needs);
                 wake_other_side_locked(stream, which);
                 if (r != CEL_EAGAIN)
-                        break;
-                r = last ? CEL_ETIMEDOUT : wait_to_retry_locked(ctx, stream, which, needs, &last);
+                        return r < 0 ? fail(ctx, stream, (int)r) : (int)r;
+                waited = last ? CEL_ETIMEDOUT : wait_to_retry_locked(ctx, stream, which, needs, &last);
         }
-        return r < 0 ? fail(ctx, stream, which, (int)r) : (int)r;
+        return fail_to_wait(ctx, stream, which, waited);
 }
 
 /* --- Reading ---------------------------------------------------------------------------------- */
@@ -304,10 +287,15 @@ static size_t take_ahead(cel_stream *stream, void *bytes, size_t n)
         return n;
 }
 
+static ssize_t attempt_read(cel_stream *stream, const cel__operation *op, int *ret_needs)
+{
+        return stream->top->ops->try_read(stream->top, op->room, op->n, ret_needs);
+}
+
 static int read_locked(cel_ctx *ctx, cel_stream *stream, void *bytes, size_t n)
 {
         size_t got = take_ahead(stream, bytes, n);
-        cel__operation op = {.kind = CEL__OP_READ, .room = bytes, .n = n};
+        cel__operation op = {.attempt = attempt_read, .room = bytes, .n = n};
 
         return got > 0 ? (int)got : cel__stream_do_locked(ctx, stream, CEL__READING, &op);
 }
@@ -318,18 +306,33 @@ int cel_stream_read(cel_ctx *ctx, cel_stream *stream, void *bytes, size_t n)
                 return 0;
         if (n > TRANSFER_BYTES_MAX)
                 n = TRANSFER_BYTES_MAX;
-        int r = cel__stream_enter(ctx, stream, CEL__READING);
+        int r = enter(ctx, stream, CEL__READING);
         if (r < 0)
                 return r;
         r = read_locked(ctx, stream, bytes, n);
-        cel__stream_leave_locked(stream, CEL__READING);
+        leave_locked(stream, CEL__READING);
         return r;
+}
+
+static ssize_t attempt_read_ahead(cel_stream *stream, const cel__operation *op, int *ret_needs)
+{
+        uint8_t *room = cel__buf_reserve(&stream->ahead, AHEAD_BYTES, NULL);
+
+        (void)op;
+        if (!room) {
+                snprintf(stream->top->error, sizeof(stream->top->error), "no memory to read into");
+                return CEL_ENOMEM;
+        }
+        ssize_t got = stream->top->ops->try_read(stream->top, room, AHEAD_BYTES, ret_needs);
+        if (got > 0)
+                cel__buf_commit(&stream->ahead, (size_t)got);
+        return got;
 }
 
 static int read_ahead_locked(cel_ctx *ctx, cel_stream *stream)
 {
         return cel__stream_do_locked(ctx, stream, CEL__READING,
-                                     &(cel__operation){.kind = CEL__OP_READ_AHEAD});
+                                     &(cel__operation){.attempt = attempt_read_ahead});
 }
 
 /* Keep what cannot be given out yet for the next read; nothing is ahead then. */
@@ -381,11 +384,11 @@ int cel_stream_read_exactly(cel_ctx *ctx, cel_stream *stream, void *bytes, size_
         if (n > TRANSFER_BYTES_MAX)
                 return cel_fail(ctx, CEL_EINVAL, "%s: %zu bytes are more than can be read at once",
                                 stream->name, n);
-        int r = cel__stream_enter(ctx, stream, CEL__READING);
+        int r = enter(ctx, stream, CEL__READING);
         if (r < 0)
                 return r;
         r = read_exactly_locked(ctx, stream, bytes, n);
-        cel__stream_leave_locked(stream, CEL__READING);
+        leave_locked(stream, CEL__READING);
         return r;
 }
 
@@ -441,13 +444,13 @@ int cel_stream_read_line(cel_ctx *ctx, cel_stream *stream, size_t bytes_max, cha
                 return cel_fail(ctx, CEL_EINVAL,
                                 "%s: a line of at most %zu bytes was asked for; 1 to %d are possible",
                                 stream->name, bytes_max, CEL_STREAM_LINE_BYTES_MAX);
-        int r = cel__stream_enter(ctx, stream, CEL__READING);
+        int r = enter(ctx, stream, CEL__READING);
         if (r < 0)
                 return r;
         r = find_line_locked(ctx, stream, bytes_max);
         if (r > 0)
                 r = take_line_locked(ctx, stream, (size_t)r, ret_line);
-        cel__stream_leave_locked(stream, CEL__READING);
+        leave_locked(stream, CEL__READING);
         return r;
 }
 
@@ -457,12 +460,12 @@ static const char shut_down[] = "its writing was ended by cel_stream_shutdown()"
 
 static int enter_to_write(cel_ctx *ctx, cel_stream *stream)
 {
-        int r = cel__stream_enter(ctx, stream, CEL__WRITING);
+        int r = enter(ctx, stream, CEL__WRITING);
 
         if (r < 0 || !stream->no_writing)
                 return r;
         r = cel_fail(ctx, CEL_ECLOSED, "%s: %s", stream->name, stream->no_writing);
-        cel__stream_leave_locked(stream, CEL__WRITING);
+        leave_locked(stream, CEL__WRITING);
         return r;
 }
 
@@ -475,9 +478,14 @@ static void note_cut_locked(cel_stream *stream, int r, size_t gone)
                 stream->no_writing = "an earlier write was cut short";
 }
 
+static ssize_t attempt_write(cel_stream *stream, const cel__operation *op, int *ret_needs)
+{
+        return stream->top->ops->try_write(stream->top, op->bytes, op->n, ret_needs);
+}
+
 int cel_stream_write(cel_ctx *ctx, cel_stream *stream, const void *bytes, size_t n)
 {
-        cel__operation op = {.kind = CEL__OP_WRITE, .bytes = bytes, .n = n};
+        cel__operation op = {.attempt = attempt_write, .bytes = bytes, .n = n};
 
         if (n == 0)
                 return 0;
@@ -488,7 +496,7 @@ int cel_stream_write(cel_ctx *ctx, cel_stream *stream, const void *bytes, size_t
                 return r;
         r = cel__stream_do_locked(ctx, stream, CEL__WRITING, &op);
         note_cut_locked(stream, r, 0);
-        cel__stream_leave_locked(stream, CEL__WRITING);
+        leave_locked(stream, CEL__WRITING);
         return r;
 }
 
@@ -501,21 +509,28 @@ int cel_stream_write_all(cel_ctx *ctx, cel_stream *stream, const void *bytes, si
                 return r;
         while (r >= 0 && put < n) {
                 size_t left = n - put < TRANSFER_BYTES_MAX ? n - put : TRANSFER_BYTES_MAX;
-                cel__operation op = {.kind = CEL__OP_WRITE, .bytes = (const char *)bytes + put, .n = left};
+                cel__operation op = {.attempt = attempt_write, .bytes = (const char *)bytes + put, .n = left};
 
                 r = cel__stream_do_locked(ctx, stream, CEL__WRITING, &op);
                 if (r > 0)
                         put += (size_t)r;
         }
         note_cut_locked(stream, r, put);
-        cel__stream_leave_locked(stream, CEL__WRITING);
+        leave_locked(stream, CEL__WRITING);
         return r < 0 ? r : 0;
+}
+
+static ssize_t attempt_shutdown(cel_stream *stream, const cel__operation *op, int *ret_needs)
+{
+        (void)op;
+        return stream->top->ops->try_shutdown(stream->top, ret_needs);
 }
 
 /* Returns 0, or the error; what only writes is closed by it. */
 static int shutdown_locked(cel_ctx *ctx, cel_stream *stream)
 {
-        int r = cel__stream_do_locked(ctx, stream, CEL__WRITING, &(cel__operation){.kind = CEL__OP_SHUTDOWN});
+        int r = cel__stream_do_locked(ctx, stream, CEL__WRITING,
+                                      &(cel__operation){.attempt = attempt_shutdown});
 
         if (r == CEL_ECLOSED && !stream->source.closed) {
                 cel__source_close_locked(&stream->source);
@@ -533,10 +548,10 @@ int cel_stream_shutdown(cel_ctx *ctx, cel_stream *stream)
         pthread_mutex_unlock(&stream->source.mutex);
         if (done)
                 return 0;
-        int r = cel__stream_enter(ctx, stream, CEL__WRITING);
+        int r = enter(ctx, stream, CEL__WRITING);
         if (r < 0)
                 return r;
         r = shutdown_locked(ctx, stream);
-        cel__stream_leave_locked(stream, CEL__WRITING);
+        leave_locked(stream, CEL__WRITING);
         return r;
 }

@@ -6,7 +6,6 @@
 #ifndef CEL_NET_STREAM_H
 #define CEL_NET_STREAM_H
 
-#include "base/buf.h"
 #include "rt/ctx.h"
 #include "rt/poller.h"
 
@@ -79,14 +78,5 @@ int cel__tls_new(const cel_tls_options *options, cel_tls **ret_tls, char *error,
  * Owns:   *ret_stream is yours, and takes `below`, unless this fails.
  * Errors: CEL_ENOMEM. */
 int cel__tls_stream_new(cel_tls *tls, const char *host, cel__stream *below, cel__stream **ret_stream);
-
-bool cel__tls_has_certificate(const cel_tls *tls);
-
-/* Bytes that were read from below before TLS began; TLS begins with them. Takes what is in `early`. */
-void cel__tls_stream_begin_with(cel__stream *stream, cel__buf *early);
-
-/* Go on with the handshake. Returns 0 when it is done.
- * Errors: as try_read. */
-int cel__tls_try_handshake(cel__stream *stream, int *ret_needs);
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef CEL_NET_STREAMS_H
 #define CEL_NET_STREAMS_H
 
+#include "base/buf.h"
 #include "net/source.h"
 
 #include <celadon/stream.h>
@@ -11,10 +12,9 @@
 typedef enum cel__side_name { CEL__READING, CEL__WRITING, CEL__SIDES } cel__side_name;
 
 typedef struct cel__side {
-        const cel_ctx *user; /* borrowed; who is in a call; NULL: nobody */
-        bool waits;          /* the waiter is in use */
-        cel__source_waiter waiter;
-        unsigned tries; /* since it last waited */
+        const cel_ctx *user;        /* borrowed; who is in a call; NULL: nobody */
+        cel__source_waiter *waiter; /* borrowed; of the user while it waits; else NULL */
+        unsigned tries;             /* since it last waited */
 } cel__side;
 
 enum { CEL__STREAM_NAME_BYTES = 320 };
@@ -34,15 +34,9 @@ struct cel_stream {
  * Errors: CEL_ENOMEM. */
 int cel__stream_wrap(cel__stream *below, const char *name, cel_stream **ret_stream);
 
-/* What can be done with a side. */
+/* What to do with a side: try, without waiting; as cel__stream_ops. */
 typedef struct cel__operation {
-        enum {
-                CEL__OP_READ,
-                CEL__OP_READ_AHEAD,
-                CEL__OP_WRITE,
-                CEL__OP_SHUTDOWN,
-                CEL__OP_HANDSHAKE,
-        } kind;
+        ssize_t (*attempt)(cel_stream *stream, const struct cel__operation *op, int *ret_needs);
         void *room;        /* to read into */
         const void *bytes; /* to write */
         size_t n;
@@ -53,7 +47,8 @@ typedef struct cel__operation {
 int cel__stream_enter(cel_ctx *ctx, cel_stream *stream, cel__side_name which);
 void cel__stream_leave_locked(cel_stream *stream, cel__side_name which);
 
-/* Try, and wait when needed, until it is done. Returns what the try returned; on failure the ctx has a text. */
+/* Try, and wait when needed, until it is done. Returns what the attempt returned; on failure the ctx has a text.
+ */
 int cel__stream_do_locked(cel_ctx *ctx, cel_stream *stream, cel__side_name which, const cel__operation *op);
 
 #endif

@@ -29,7 +29,9 @@ typedef struct tls_stream {
         cel__buf early;    /* what was read from below before TLS began */
         char host[256];    /* "": we are the server */
         int needs;         /* what the stream below asked for last */
-        bool below_failed; /* reading; writing that fails waits for what reading has to say */
+        int failed;        /* for good: the code; its text is in stream.error */
+        bool below_failed; /* reading */
+        bool put_failed;   /* writing below; reading may have to say why */
         bool below_ended;
 } tls_stream;
 
@@ -67,8 +69,8 @@ static int bio_read(BIO *bio, char *bytes, int n)
         return -1;
 }
 
-/* A peer that refuses us says why and closes; writing then fails, while the reason can still be read. So writing
- * never fails: it waits for reading, which finds the reason or the same error. */
+/* A peer that refuses us says why and closes; writing then fails, while the reason can still be read. So a write
+ * that fails is told as one that would have to wait: see why_put_failed(). */
 static int bio_write(BIO *bio, const char *bytes, int n)
 {
         tls_stream *tls = BIO_get_data(bio);
@@ -78,8 +80,7 @@ static int bio_write(BIO *bio, const char *bytes, int n)
         if (put >= 0)
                 return (int)put;
         BIO_set_retry_write(bio);
-        if (put != CEL_EAGAIN)
-                tls->needs = CEL__READABLE;
+        tls->put_failed = put != CEL_EAGAIN;
         return -1;
 }
 
@@ -186,15 +187,10 @@ cel_tls *cel_tls_unref(cel_tls *tls)
         return NULL;
 }
 
-bool cel__tls_has_certificate(const cel_tls *tls)
-{
-        return tls->has_certificate;
-}
-
 /* --- The stream ------------------------------------------------------------------------------- */
 
 /* Say why TLS failed, in the words that help most: a refused certificate before OpenSSL's own. */
-static ssize_t explain(tls_stream *tls)
+static int explain(tls_stream *tls)
 {
         long verdict = SSL_get_verify_result(tls->ssl);
         const char *peer = *tls->host ? tls->host : "the client";
@@ -216,20 +212,55 @@ static ssize_t explain(tls_stream *tls)
         return CEL_ETLS;
 }
 
+/* Writing below has failed. If the peer still says something, wait for that and let it be the reason. */
+static int why_put_failed(tls_stream *tls, int *ret_needs)
+{
+        char byte;
+        size_t got;
+
+        ERR_clear_error();
+        int done = SSL_peek_ex(tls->ssl, &byte, 1, &got);
+        int error = done == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, done);
+        switch (error) {
+        case SSL_ERROR_WANT_READ:
+                *ret_needs = tls->needs;
+                return CEL_EAGAIN;
+        case SSL_ERROR_NONE:
+        case SSL_ERROR_ZERO_RETURN:
+        case SSL_ERROR_WANT_WRITE: /* it cannot read before it has written */
+                snprintf(tls->stream.error, CEL__STREAM_ERROR_BYTES, "%s", tls->below->error);
+                return CEL_EIO;
+        default:
+                return tls->failed = explain(tls);
+        }
+}
+
+/* `done` is what OpenSSL returned, `n` the result if that is good. */
 static ssize_t outcome(tls_stream *tls, int done, size_t n, int *ret_needs)
 {
         if (done == 1)
                 return (ssize_t)n;
         switch (SSL_get_error(tls->ssl, done)) {
-        case SSL_ERROR_WANT_READ:
         case SSL_ERROR_WANT_WRITE:
+                if (tls->put_failed)
+                        return why_put_failed(tls, ret_needs);
+                *ret_needs = tls->needs;
+                return CEL_EAGAIN;
+        case SSL_ERROR_WANT_READ:
                 *ret_needs = tls->needs;
                 return CEL_EAGAIN;
         case SSL_ERROR_ZERO_RETURN:
                 return 0;
         default:
-                return explain(tls);
+                return tls->failed = explain(tls);
         }
+}
+
+/* The peer has said goodbye where something else was due. */
+static int left(tls_stream *tls)
+{
+        snprintf(tls->stream.error, CEL__STREAM_ERROR_BYTES, "the peer has ended TLS");
+        return tls->failed = CEL_EIO;
 }
 
 static ssize_t tls_try_read(cel__stream *stream, void *bytes, size_t n, int *ret_needs)
@@ -237,6 +268,8 @@ static ssize_t tls_try_read(cel__stream *stream, void *bytes, size_t n, int *ret
         tls_stream *tls = as_tls(stream);
         size_t got = 0;
 
+        if (tls->failed)
+                return tls->failed;
         ERR_clear_error();
         int done = SSL_read_ex(tls->ssl, bytes, n, &got);
         return outcome(tls, done, got, ret_needs);
@@ -247,9 +280,12 @@ static ssize_t tls_try_write(cel__stream *stream, const void *bytes, size_t n, i
         tls_stream *tls = as_tls(stream);
         size_t put = 0;
 
+        if (tls->failed)
+                return tls->failed;
         ERR_clear_error();
         int done = SSL_write_ex(tls->ssl, bytes, n, &put);
-        return outcome(tls, done, put, ret_needs);
+        ssize_t r = outcome(tls, done, put, ret_needs);
+        return r == 0 ? left(tls) : r;
 }
 
 /* Our goodbye; we do not wait for the peer's. */
@@ -257,17 +293,11 @@ static int tls_try_shutdown(cel__stream *stream, int *ret_needs)
 {
         tls_stream *tls = as_tls(stream);
 
+        if (tls->failed)
+                return tls->failed;
         ERR_clear_error();
         int done = SSL_shutdown(tls->ssl);
         return done >= 0 ? 0 : (int)outcome(tls, done, 0, ret_needs);
-}
-
-int cel__tls_try_handshake(cel__stream *stream, int *ret_needs)
-{
-        tls_stream *tls = as_tls(stream);
-
-        ERR_clear_error();
-        return (int)outcome(tls, SSL_do_handshake(tls->ssl), 0, ret_needs);
 }
 
 static void tls_destroy(cel__stream *stream)
@@ -337,13 +367,17 @@ int cel__tls_stream_new(cel_tls *tls, const char *host, cel__stream *below, cel_
         return 0;
 }
 
-void cel__tls_stream_begin_with(cel__stream *stream, cel__buf *early)
-{
-        as_tls(stream)->early = *early;
-        cel__buf_init(early, early->bytes_max);
-}
-
 /* --- A stream that begins to speak TLS -------------------------------------------------------- */
+
+static ssize_t attempt_handshake(cel_stream *stream, const cel__operation *op, int *ret_needs)
+{
+        tls_stream *tls = as_tls(stream->top);
+
+        (void)op;
+        ERR_clear_error();
+        ssize_t r = outcome(tls, SSL_do_handshake(tls->ssl), 1, ret_needs);
+        return r == 0 ? left(tls) : r;
+}
 
 /* With both sides taken: nobody else reads or writes. */
 static int start_locked(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const char *host)
@@ -353,9 +387,11 @@ static int start_locked(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const ch
         int r = cel__tls_stream_new(tls, host, stream->top, &top);
         if (r < 0)
                 return cel_fail(ctx, r, "%s: no memory for TLS", stream->name);
-        cel__tls_stream_begin_with(top, &stream->ahead);
+        as_tls(top)->early = stream->ahead;
+        cel__buf_init(&stream->ahead, stream->ahead.bytes_max);
         stream->top = top;
-        return cel__stream_do_locked(ctx, stream, CEL__READING, &(cel__operation){.kind = CEL__OP_HANDSHAKE});
+        return cel__stream_do_locked(ctx, stream, CEL__READING,
+                                     &(cel__operation){.attempt = attempt_handshake});
 }
 
 static int start(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const char *host)
@@ -377,7 +413,7 @@ static int start(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const char *hos
         stream->sides[CEL__WRITING].user = NULL;
         stream->source.users--;
         cel__stream_leave_locked(stream, CEL__READING);
-        return r;
+        return r < 0 ? r : 0;
 }
 
 int cel_tls_start_client(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const char *host)
@@ -387,7 +423,7 @@ int cel_tls_start_client(cel_ctx *ctx, cel_stream *stream, cel_tls *tls, const c
 
 int cel_tls_start_server(cel_ctx *ctx, cel_stream *stream, cel_tls *tls)
 {
-        if (!cel__tls_has_certificate(tls))
+        if (!tls->has_certificate)
                 return cel_fail(ctx, CEL_EINVAL, "%s: a TLS server needs a certificate", stream->name);
         return start(ctx, stream, tls, NULL);
 }
