@@ -76,7 +76,7 @@ CEL_API int cel_tcp_listen(cel_ctx *ctx, const char *host, uint16_t port, cel_li
  * Owns:   *ret_listener is a reference of yours.
  * Waits:  never.
  * Errors: CEL_EBUSY (somebody listens there, or it is no socket), CEL_EACCESS, CEL_EINVAL (as
- *         cel_unix_connect()), CEL_ESYSTEM, CEL_ENOMEM. */
+ *         cel_unix_connect()), CEL_ESYSTEM, CEL_ECANCELED, CEL_ENOMEM. */
 CEL_API int cel_unix_listen(cel_ctx *ctx, const char *path, cel_listener **ret_listener);
 
 /* The next connection. Several tasks and threads may accept from one listener, on several loops.
@@ -141,7 +141,7 @@ CEL_API int cel_stream_write_all(cel_ctx *ctx, cel_stream *stream, const void *b
  * goodbye (close_notify), without which the peer must take the end for an accident. The end that only writes to a
  * pipe is closed by it.
  * Waits:  TLS only: until the goodbye is taken, the deadline or cancellation.
- * Errors: as cel_stream_write(); CEL_ENOSUPPORT (a terminal, say). Twice is fine. */
+ * Errors: as cel_stream_write(); CEL_ENOSUPPORT (a terminal, say). Twice is fine, unless that closed it. */
 CEL_API int cel_stream_shutdown(cel_ctx *ctx, cel_stream *stream);
 
 /* --- Ending ----------------------------------------------------------------------------------- */

@@ -87,13 +87,22 @@ static int stream_of(cel_ctx *ctx, int fd, const char *name, cel_stream **ret_st
         return 0;
 }
 
+/* What every call here does first. */
+static int enter(cel_ctx *ctx, const char *where)
+{
+        int r = cel__ctx_enter(ctx, where);
+
+        return r >= 0 && cel__ctx_must_cancel(ctx) ? cel__ctx_bare(ctx, CEL_ECANCELED) : r;
+}
+
 int cel_unix_connect(cel_ctx *ctx, const char *path, cel_stream **ret_stream)
 {
         char name[CEL__STREAM_NAME_BYTES];
         cel__address address;
+        int r = enter(ctx, "connect");
 
-        int r = cel_ctx_canceled(ctx) && ctx->shields == 0 ? CEL_ECANCELED
-                                                           : unix_address(ctx, path, &address);
+        if (r >= 0)
+                r = unix_address(ctx, path, &address);
         if (r < 0)
                 return r;
         snprintf(name, sizeof(name), "unix %s", path);
@@ -222,7 +231,9 @@ int cel_tcp_listen(cel_ctx *ctx, const char *host, uint16_t port, cel_listener *
         char text[CEL__STREAM_NAME_BYTES];
         cel_listener *listener;
 
-        int r = cel__resolve(ctx, host, port, addresses);
+        int r = enter(ctx, "listen");
+        if (r >= 0)
+                r = cel__resolve(ctx, host, port, addresses);
         if (r < 0)
                 return r;
         print_address(text, &addresses[0]);
@@ -243,7 +254,9 @@ int cel_unix_listen(cel_ctx *ctx, const char *path, cel_listener **ret_listener)
         char text[CEL__STREAM_NAME_BYTES];
         cel__address address;
 
-        int r = unix_address(ctx, path, &address);
+        int r = enter(ctx, "listen");
+        if (r >= 0)
+                r = unix_address(ctx, path, &address);
         if (r < 0)
                 return r;
         snprintf(text, sizeof(text), "unix %s", path);
@@ -330,12 +343,9 @@ int cel_accept(cel_ctx *ctx, cel_listener *listener, cel_stream **ret_stream)
         char name[CEL__STREAM_NAME_BYTES];
         cel__address peer;
 
-        pthread_mutex_lock(&listener->source.mutex);
-        int r = cel__source_enter_locked(&listener->source, ctx);
-        if (r < 0) {
-                pthread_mutex_unlock(&listener->source.mutex);
+        int r = cel__source_enter(&listener->source, ctx, "accept");
+        if (r < 0)
                 return fail_to_accept(ctx, listener, r);
-        }
         int fd = accept_locked(ctx, listener, &peer);
         if (fd < 0)
                 r = fail_to_accept(ctx, listener, fd);

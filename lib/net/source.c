@@ -6,6 +6,7 @@
  * each; a watch is made and freed on its loop's thread only. A thread's ctx needs none: it polls. */
 #include "net/source.h"
 #include "base/assert.h"
+#include "rt/fork.h"
 #include "rt/runtime.h"
 
 #include <stdlib.h>
@@ -91,6 +92,8 @@ void cel__source_close_locked(cel__source *source)
 
 void cel__source_close(cel__source *source)
 {
+        if (cel__forked) /* it is the parent's, and so is what its pollers know */
+                return;
         pthread_mutex_lock(&source->mutex);
         cel__source_close_locked(source);
         cel__source_settle_locked(source);
@@ -98,6 +101,8 @@ void cel__source_close(cel__source *source)
 
 void cel__source_ref(cel__source *source)
 {
+        if (cel__forked)
+                return;
         pthread_mutex_lock(&source->mutex);
         source->refs++;
         pthread_mutex_unlock(&source->mutex);
@@ -105,11 +110,30 @@ void cel__source_ref(cel__source *source)
 
 void cel__source_unref(cel__source *source)
 {
+        if (cel__forked)
+                return;
         pthread_mutex_lock(&source->mutex);
         cel_assert(source->refs > 0);
         if (--source->refs == 0)
                 cel__source_close_locked(source);
         cel__source_settle_locked(source);
+}
+
+int cel__source_enter(cel__source *source, cel_ctx *ctx, const char *where)
+{
+        int r = cel__ctx_enter(ctx, where);
+
+        if (r < 0)
+                return r;
+        if (cel__ctx_must_cancel(ctx))
+                return cel__ctx_bare(ctx, CEL_ECANCELED);
+        pthread_mutex_lock(&source->mutex);
+        if (source->closed) {
+                pthread_mutex_unlock(&source->mutex);
+                return CEL_ECLOSED;
+        }
+        source->users++;
+        return 0;
 }
 
 /* --- Watching --------------------------------------------------------------------------------- */
@@ -246,7 +270,7 @@ int cel__source_take_turn_locked(cel__source *source, cel_ctx *ctx)
                 cel__loop_defer(ctx->loop, &t.deferred);
                 r = cel__wait_block(&t.wait);
                 cel__list_remove(&t.deferred.node);
-        } else if (cel_ctx_canceled(ctx) && ctx->shields == 0) {
+        } else if (cel__ctx_must_cancel(ctx)) {
                 r = CEL_ECANCELED;
         } else if (t.wait.until.ns != CEL_TIME_NEVER.ns && cel_ctx_now(ctx).ns >= t.wait.until.ns) {
                 r = CEL_ETIMEDOUT;

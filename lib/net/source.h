@@ -42,18 +42,11 @@ void cel__source_close_locked(cel__source *source);
 /* Release the mutex, and whatever nobody needs any more. */
 void cel__source_settle_locked(cel__source *source);
 
-/* Begin a call, with the mutex held, and end it; leaving releases the mutex, and the source may then be gone.
- * Errors: CEL_ECLOSED, CEL_ECANCELED; it has not begun then. */
-static inline int cel__source_enter_locked(cel__source *source, const cel_ctx *ctx)
-{
-        if (atomic_load_explicit(&ctx->canceled, memory_order_relaxed) && ctx->shields == 0)
-                return CEL_ECANCELED;
-        if (source->closed)
-                return CEL_ECLOSED;
-        source->users++;
-        return 0;
-}
+/* Begin a call: take the mutex. On failure the call has not begun, and the mutex is not held.
+ * Errors: CEL_ECLOSED, CEL_ECANCELED, CEL_EFORKED. */
+int cel__source_enter(cel__source *source, cel_ctx *ctx, const char *where);
 
+/* End it: release the mutex. The source may then be gone. */
 static inline void cel__source_leave_locked(cel__source *source)
 {
         source->users--;

@@ -159,25 +159,25 @@ RARELY static int busy(cel_ctx *ctx, const cel_stream *stream, cel__side_name wh
                         kind_of(ctx), ctx->name);
 }
 
-/* Not entered (`r` says why), or entered and found busy. */
-RARELY static int fail_to_enter(cel_ctx *ctx, cel_stream *stream, cel__side_name which, int r)
+static const char *where(cel__side_name which)
 {
-        if (r >= 0) {
-                stream->source.users--;
-                r = busy(ctx, stream, which);
-        }
-        pthread_mutex_unlock(&stream->source.mutex);
-        return r == CEL_ECLOSED ? closed(ctx, stream) : r;
+        return which == CEL__READING ? "stream read" : "stream write";
 }
 
 static inline int enter(cel_ctx *ctx, cel_stream *stream, cel__side_name which)
 {
-        pthread_mutex_lock(&stream->source.mutex);
-        int r = cel__source_enter_locked(&stream->source, ctx);
-        if (r < 0 || stream->sides[which].user)
-                return fail_to_enter(ctx, stream, which, r);
-        stream->sides[which].user = ctx;
-        return 0;
+        cel__side *side = &stream->sides[which];
+        int r = cel__source_enter(&stream->source, ctx, where(which));
+
+        if (r < 0)
+                return r == CEL_ECLOSED ? closed(ctx, stream) : r;
+        if (!side->user) {
+                side->user = ctx;
+                return 0;
+        }
+        r = busy(ctx, stream, which);
+        cel__source_leave_locked(&stream->source);
+        return r;
 }
 
 static inline void leave_locked(cel_stream *stream, cel__side_name which)
@@ -217,8 +217,7 @@ static int wait_locked(cel_ctx *ctx, cel_stream *stream, cel__side_name which, i
                 cel__buf_clear(&stream->ahead, 0); /* who waits holds no memory */
         side->tries = 0;
         side->waiter = &waiter;
-        int r = cel__source_wait_locked(&stream->source, ctx, &waiter, needs,
-                                        which == CEL__READING ? "stream read" : "stream write");
+        int r = cel__source_wait_locked(&stream->source, ctx, &waiter, needs, where(which));
         side->waiter = NULL;
         return r;
 }
@@ -543,15 +542,11 @@ static int shutdown_locked(cel_ctx *ctx, cel_stream *stream)
 
 int cel_stream_shutdown(cel_ctx *ctx, cel_stream *stream)
 {
-        pthread_mutex_lock(&stream->source.mutex);
-        bool done = stream->no_writing == shut_down;
-        pthread_mutex_unlock(&stream->source.mutex);
-        if (done)
-                return 0;
         int r = enter(ctx, stream, CEL__WRITING);
+
         if (r < 0)
                 return r;
-        r = shutdown_locked(ctx, stream);
+        r = stream->no_writing == shut_down ? 0 : shutdown_locked(ctx, stream);
         leave_locked(stream, CEL__WRITING);
         return r;
 }

@@ -502,7 +502,7 @@ TEST_BOTH(ending_the_writing_of_a_pipe_closes_it)
         CHECK_INT(cel_stream_from_fd(ends[1], "into the pipe", &to), 0);
         call c = {.stream = from, .n = 10};
         CHECK_DONE(fixture_act(&f, kind, "ender", shut_down, &(call){.stream = to}), 0);
-        CHECK_DONE(fixture_act(&f, kind, "ender", shut_down, &(call){.stream = to}), 0);
+        CHECK_DONE(fixture_act(&f, kind, "ender", shut_down, &(call){.stream = to}), CEL_ECLOSED);
         CHECK_INT(fixture_actor_wait(&f, fixture_act(&f, kind, "reader", read_some, &c)), 0);
         cel_stream_unref(from);
         cel_stream_unref(to);
