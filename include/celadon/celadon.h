@@ -16,6 +16,7 @@
 #include <celadon/sync.h>
 #include <celadon/task.h>
 
+#include <celadon/dns.h>
 #include <celadon/stream.h>
 #include <celadon/tls.h>
 

@@ -87,19 +87,11 @@ static int stream_of(cel_ctx *ctx, int fd, const char *name, cel_stream **ret_st
         return 0;
 }
 
-/* What every call here does first. */
-static int enter(cel_ctx *ctx, const char *where)
-{
-        int r = cel__ctx_enter(ctx, where);
-
-        return r >= 0 && cel__ctx_must_cancel(ctx) ? cel__ctx_bare(ctx, CEL_ECANCELED) : r;
-}
-
 int cel_unix_connect(cel_ctx *ctx, const char *path, cel_stream **ret_stream)
 {
         char name[CEL__STREAM_NAME_BYTES];
         cel__address address;
-        int r = enter(ctx, "connect");
+        int r = cel__call_begin(ctx, "connect");
 
         if (r >= 0)
                 r = unix_address(ctx, path, &address);
@@ -231,7 +223,7 @@ int cel_tcp_listen(cel_ctx *ctx, const char *host, uint16_t port, cel_listener *
         char text[CEL__STREAM_NAME_BYTES];
         cel_listener *listener;
 
-        int r = enter(ctx, "listen");
+        int r = cel__call_begin(ctx, "listen");
         if (r >= 0)
                 r = cel__resolve(ctx, host, port, addresses);
         if (r < 0)
@@ -254,7 +246,7 @@ int cel_unix_listen(cel_ctx *ctx, const char *path, cel_listener **ret_listener)
         char text[CEL__STREAM_NAME_BYTES];
         cel__address address;
 
-        int r = enter(ctx, "listen");
+        int r = cel__call_begin(ctx, "listen");
         if (r >= 0)
                 r = unix_address(ctx, path, &address);
         if (r < 0)

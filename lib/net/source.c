@@ -119,14 +119,19 @@ void cel__source_unref(cel__source *source)
         cel__source_settle_locked(source);
 }
 
-int cel__source_enter(cel__source *source, cel_ctx *ctx, const char *where)
+int cel__call_begin(cel_ctx *ctx, const char *where)
 {
         int r = cel__ctx_enter(ctx, where);
 
+        return r >= 0 && cel__ctx_must_cancel(ctx) ? cel__ctx_bare(ctx, CEL_ECANCELED) : r;
+}
+
+int cel__source_enter(cel__source *source, cel_ctx *ctx, const char *where)
+{
+        int r = cel__call_begin(ctx, where);
+
         if (r < 0)
                 return r;
-        if (cel__ctx_must_cancel(ctx))
-                return cel__ctx_bare(ctx, CEL_ECANCELED);
         pthread_mutex_lock(&source->mutex);
         if (source->closed) {
                 pthread_mutex_unlock(&source->mutex);

@@ -42,6 +42,10 @@ void cel__source_close_locked(cel__source *source);
 /* Release the mutex, and whatever nobody needs any more. */
 void cel__source_settle_locked(cel__source *source);
 
+/* What every call that may wait does first, for whatever it is about to wait.
+ * Errors: CEL_ECANCELED, CEL_EFORKED. */
+int cel__call_begin(cel_ctx *ctx, const char *where);
+
 /* Begin a call: take the mutex. On failure the call has not begun, and the mutex is not held.
  * Errors: CEL_ECLOSED, CEL_ECANCELED, CEL_EFORKED. */
 int cel__source_enter(cel__source *source, cel_ctx *ctx, const char *where);

@@ -70,8 +70,12 @@ static int connect_one(cel_ctx *ctx, const char *host, uint16_t port, const cel_
 int cel__tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel__stream **ret_stream)
 {
         cel__address addresses[CEL__ADDRESSES_MAX];
-        int n = cel__resolve(ctx, host, port, addresses);
-        int r = n;
+        int r = cel__call_begin(ctx, "connect");
+
+        if (r < 0)
+                return r;
+        r = cel__resolve(ctx, host, port, addresses);
+        int n = r;
 
         for (int i = 0; i < n; i++) {
                 r = connect_one(ctx, host, port, &addresses[i], ret_stream);

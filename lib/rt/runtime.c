@@ -112,6 +112,12 @@ cel_runtime *cel_runtime_free(cel_runtime *runtime)
                 cel__scope_free(runtime->closed_scopes[i]);
         pthread_mutex_destroy(&runtime->closed_mutex);
         cel_pool_free(atomic_load(&runtime->dns_pool));
+        for (int i = 0; i < CEL__SLOTS; i++) {
+                cel__attachment *attached = atomic_load(&runtime->attached[i]);
+
+                if (attached)
+                        attached->free(attached);
+        }
         cel__guardian_free(runtime->guardian);
         for (unsigned i = 0; i < runtime->loops_n; i++)
                 cel__loop_fini(&runtime->loops[i]);
@@ -206,4 +212,16 @@ int cel__runtime_dns_pool(cel_runtime *runtime, cel_pool **ret_pool)
         }
         *ret_pool = pool;
         return 0;
+}
+
+cel__attachment *cel__runtime_attached(cel_runtime *runtime, cel__slot slot)
+{
+        return atomic_load(&runtime->attached[slot]);
+}
+
+cel__attachment *cel__runtime_attach(cel_runtime *runtime, cel__slot slot, cel__attachment *made)
+{
+        cel__attachment *there = NULL;
+
+        return atomic_compare_exchange_strong(&runtime->attached[slot], &there, made) ? made : there;
 }

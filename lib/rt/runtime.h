@@ -13,6 +13,13 @@ typedef struct cel__guardian cel__guardian;
 
 enum { CEL__SCOPES_KEPT = 64 };
 
+/* What a layer above this one keeps with the runtime; freed with it, after tasks, pools and loops' mail. */
+typedef struct cel__attachment {
+        void (*free)(struct cel__attachment *attachment);
+} cel__attachment;
+
+typedef enum cel__slot { CEL__SLOT_NAMES, CEL__SLOTS } cel__slot;
+
 /* In the count of tasks: the run has ended, no task may begin. */
 #define CEL__TASKS_CLOSED 0x80000000u
 
@@ -25,16 +32,17 @@ struct cel_runtime {
         int64_t wedge_ms_max;
         _Atomic unsigned tasks; /* alive; or CEL__TASKS_CLOSED */
         _Atomic unsigned posts;
-        cel__guardian *guardian;      /* owned */
-        cel_scope *system;            /* owned */
-        _Atomic(cel_pool *) dns_pool; /* owned; NULL until needed */
-        cel_future *stop;             /* owned; what cel_stop_future() gives out */
-        _Atomic bool stop_taken;      /* somebody asked for it, and so will end */
-        _Atomic(cel_task *) first;    /* owned reference; the program's first task, while it runs */
-        cel_scope *first_scope;       /* owned, while it runs */
-        bool ending;                  /* the first task has ended; the library's own are told to */
-        _Atomic bool stopping;        /* no task is left: the other loops' threads may end */
-        pthread_t *threads;           /* owned; of the loops after the first, while it runs */
+        cel__guardian *guardian;                         /* owned */
+        cel_scope *system;                               /* owned */
+        _Atomic(cel_pool *) dns_pool;                    /* owned; NULL until needed */
+        _Atomic(cel__attachment *) attached[CEL__SLOTS]; /* owned; NULL until needed */
+        cel_future *stop;                                /* owned; what cel_stop_future() gives out */
+        _Atomic bool stop_taken;                         /* somebody asked for it, and so will end */
+        _Atomic(cel_task *) first; /* owned reference; the program's first task, while it runs */
+        cel_scope *first_scope;    /* owned, while it runs */
+        bool ending;               /* the first task has ended; the library's own are told to */
+        _Atomic bool stopping;     /* no task is left: the other loops' threads may end */
+        pthread_t *threads;        /* owned; of the loops after the first, while it runs */
         unsigned threads_n;
         pthread_mutex_t closed_mutex;               /* of the two below */
         cel_scope *closed_scopes[CEL__SCOPES_KEPT]; /* owned; the last to be closed, so that misuse is told */
@@ -66,5 +74,12 @@ void cel__runtime_task_leave(cel_runtime *runtime, cel__loop *loop);
 /* The named pool that all name resolution goes through; made when first asked for.
  * Errors: CEL_ENOMEM. */
 int cel__runtime_dns_pool(cel_runtime *runtime, cel_pool **ret_pool);
+
+/* What is in `slot`; NULL: nothing yet. From any thread. */
+cel__attachment *cel__runtime_attached(cel_runtime *runtime, cel__slot slot);
+
+/* Put `made` there. Returns what is there then: `made`, which the runtime owns now, or another's who was quicker;
+ * `made` is then still yours. From any thread. */
+cel__attachment *cel__runtime_attach(cel_runtime *runtime, cel__slot slot, cel__attachment *made);
 
 #endif
