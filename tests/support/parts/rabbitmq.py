@@ -4,6 +4,9 @@
 Design notes. The broker runs with an Erlang shell on its standard input, and what a test wants to know or do beyond AMQP is
 one expression in that shell: it takes less than a millisecond, where rabbitmqctl takes a second and a half. The broker also
 ends when that input ends. It gets an epmd (Erlang's port mapper) of its own, or else it would start one that stays.
+
+Each process of the broker has an output of its own: helpers of a process that was killed may still write for a while, which
+must not be taken for the output of the next one.
 """
 
 import base64
@@ -11,7 +14,6 @@ import contextlib
 import itertools
 import json
 import os
-import queue
 import signal
 import subprocess
 import threading
@@ -37,21 +39,65 @@ START_S = max(60, PATIENCE_S)  # it takes 5 to 15
 Message = namedtuple('Message', 'body headers properties routing_key')
 
 
+class _Node:
+    """One process of the broker: its output, and the shell on its input."""
+
+    def __init__(self, **options):
+        self.output = Feed('RabbitMQ')
+        self._answers = Feed("RabbitMQ's shell")
+        self._numbers = itertools.count(1)
+        self._process = process.spawn([SERVER], owner=OWNER, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True, errors='replace', **options)
+        self._reader = process.follow(self._process.stdout, self._take_line)
+
+    def is_running(self):
+        return self._process.returncode is None
+
+    def wait_started(self):
+        """Wait until it serves. If it does not, it is ended."""
+        try:
+            self.output.first(lambda line: 'completed with' in line, 0, START_S, 'its start')
+        except TookTooLong:
+            self.end()
+            raise RuntimeError('RabbitMQ does not start:\n' + '\n'.join(self.output.items())) from None
+
+    def evaluate(self, expression):
+        number, begun = next(self._numbers), len(self._answers)
+        self._process.stdin.write(f'io:format("~n=== {number} ~0tp~n", [catch {expression}]).\n')
+        self._process.stdin.flush()
+        mark = f'{number} '  # one that came too late for whoever asked is not the answer to the next question
+        return self._answers.first(lambda line: line.startswith(mark), begun, PATIENCE_S, expression).removeprefix(mark)
+
+    def end(self, *how):
+        """End it; when this returns, all that it ever printed is in its output."""
+        process.end(self._process, *how)
+        self._reader.join(PATIENCE_S)
+        if self._reader.is_alive():
+            raise TookTooLong(f'RabbitMQ has ended, but its output has not within {PATIENCE_S} s')
+
+    def _take_line(self, line):
+        if line is None:
+            self.output.close()
+            self._answers.close()
+            return
+        self.output.append(line)
+        if line.startswith('=== '):
+            self._answers.append(line[4:])
+
+
 class RabbitMQ:
     _numbers = itertools.count(1)
 
     def __init__(self):
         self._folder = process.make_folder(OWNER)
-        self._process = self._epmd = None
-        self._results = queue.Queue()
+        self._node = self._epmd = None
         self._shell_lock = threading.Lock()
         self._vhosts = itertools.count(1)
-        self._node = f'celadon-{os.getpid()}-{next(self._numbers)}@localhost'
+        self._name = f'celadon-{os.getpid()}-{next(self._numbers)}@localhost'
         self._epmd_port = process.free_port()
         self._dist_port = process.free_port()
         self.port = process.free_port()
         self.tls_port = process.free_port()
-        self.output = Feed('RabbitMQ')
         self.certificates = Certificates(self._folder)
         self._write_files()
 
@@ -66,35 +112,27 @@ class RabbitMQ:
         if not self._epmd:
             self._epmd = process.spawn(['epmd', '-port', str(self._epmd_port), '-address', '127.0.0.1'], owner=OWNER,
                                        cwd=self._folder, env=self._environment())
-        begun = len(self.output)
-        self._process = process.spawn([SERVER], owner=OWNER, cwd=self._folder, env=self._environment(),
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=subprocess.STDOUT, text=True, errors='replace')
-        process.follow(self._process.stdout, self._take_line)
-        try:
-            line = self.output.first(lambda line: line is None or 'completed with' in line, begun, START_S, 'its start')
-        except TookTooLong:
-            line = None
-        if line is None:
-            raise RuntimeError('RabbitMQ does not start:\n' + '\n'.join(filter(None, self.output.items(begun))))
+        self._node = _Node(cwd=self._folder, env=self._environment())
+        self._node.wait_started()
         return self
 
     def is_running(self):
-        return self._process is not None and self._process.returncode is None
+        return self._node is not None and self._node.is_running()
 
     def stop(self):
         """Stop it as an administrator does: clients are told."""
-        process.end(self._process, signal.SIGTERM, seconds=60)
+        self._node.end(signal.SIGTERM, 60)
 
     def kill(self):
         """kill -9."""
-        process.end(self._process)
+        self._node.end()
 
     def close(self):
-        for one in (self._process, self._epmd):
-            if one:
-                process.end(one)
-        self._process = self._epmd = None
+        if self._node:
+            self._node.end()
+        if self._epmd:
+            process.end(self._epmd)
+        self._node = self._epmd = None
 
     def vhost(self):
         """A fresh, empty virtual host."""
@@ -121,9 +159,7 @@ class RabbitMQ:
     def evaluate(self, expression):
         """Evaluate an Erlang expression in the broker; returns the value as text."""
         with self._shell_lock:
-            self._process.stdin.write(f'io:format("~n=== ~0tp~n", [catch {expression}]).\n')
-            self._process.stdin.flush()
-            return self._results.get(timeout=PATIENCE_S)
+            return self._node.evaluate(expression)
 
     def evaluate_json(self, expression):
         """The same for a value that JSON can carry (Erlang's binaries are strings); returns it as a Python value."""
@@ -138,11 +174,6 @@ class RabbitMQ:
         return _listen(connect(self.port, '/'), 'amq.rabbitmq.event', key, f'{key} of',
                        lambda message: (message.headers.get('queue'), message.headers.get('name')))
 
-    def _take_line(self, line):
-        self.output.append(line)
-        if line and line.startswith('=== '):
-            self._results.put(line[4:])
-
     def _environment(self):
         within = lambda name: os.path.join(self._folder, name)
         return {
@@ -152,7 +183,7 @@ class RabbitMQ:
             'ERL_EPMD_PORT': str(self._epmd_port),
             'ERL_EPMD_ADDRESS': '127.0.0.1',
             'RABBITMQ_ALLOW_INPUT': '1',
-            'RABBITMQ_NODENAME': self._node,
+            'RABBITMQ_NODENAME': self._name,
             'RABBITMQ_NODE_IP_ADDRESS': '127.0.0.1',
             'RABBITMQ_NODE_PORT': str(self.port),
             'RABBITMQ_DIST_PORT': str(self._dist_port),
