@@ -81,6 +81,11 @@ struct cel__driver {
 
 extern const cel__driver cel__rabbit_driver;
 
+/* A transport on a bus that is open already.
+ * Owns:   *ret_transport is yours, and takes `bus`.
+ * Errors: CEL_ENOMEM: `bus` is still yours. */
+int cel__transport_new(const cel__driver *driver, void *bus, cel_transport **ret_transport);
+
 /* The driver and the bus behind a transport, for the parts of the library that use them. */
 const cel__driver *cel__transport_driver(const cel_transport *transport);
 void *cel__transport_bus(const cel_transport *transport);

@@ -24,6 +24,17 @@ static const cel__driver *find_driver(const char *scheme)
         return NULL;
 }
 
+int cel__transport_new(const cel__driver *driver, void *bus, cel_transport **ret_transport)
+{
+        cel_transport *transport = calloc(1, sizeof(*transport));
+
+        if (!transport)
+                return CEL_ENOMEM;
+        *transport = (cel_transport){.driver = driver, .bus = bus};
+        *ret_transport = transport;
+        return 0;
+}
+
 int cel_transport_open(cel_ctx *ctx, const char *text, cel_transport **ret_transport)
 {
         cel_auto(cel__url) *url = NULL;
@@ -40,16 +51,15 @@ int cel_transport_open(cel_ctx *ctx, const char *text, cel_transport **ret_trans
                                 "transport URL: there is no driver for \"%s://\"; there is one for "
                                 "rabbit://user:password@host:5672/vhost",
                                 url->scheme);
-        cel_transport *transport = calloc(1, sizeof(*transport));
-        if (!transport)
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        transport->driver = driver;
-        r = driver->open(ctx, url, &transport->bus);
-        if (r < 0) {
-                free(transport);
+        void *bus;
+        r = driver->open(ctx, url, &bus);
+        if (r < 0)
                 return r;
+        r = cel__transport_new(driver, bus, ret_transport);
+        if (r < 0) {
+                driver->free(bus);
+                return cel_fail(ctx, r, "%s", cel_error_text(r));
         }
-        *ret_transport = transport;
         return 0;
 }
 

@@ -7,8 +7,8 @@
  * beyond waits in a list, which the prefetch bounds: 2 * queues_n * concurrency deliveries at most. A handler's
  * task goes on with the next delivery when it is done, so a busy listener starts no task for each message.
  *
- * Where upstream's rules lose messages, ours do not: a copy of a handled message is acknowledged (upstream
- * leaves it unsettled), and the queue alone says which priorities are listened to. */
+ * Where upstream's rules lose messages, ours do not: a redelivered copy of a handled message is acknowledged
+ * (upstream leaves it unsettled, and any other message with that id as well), and the queue alone says which priorities are listened to. */
 #include "base/assert.h"
 #include "base/list.h"
 #include "driver/driver.h"
@@ -178,12 +178,14 @@ static cel__settlement handle(cel_ctx *ctx, job *j)
         return CEL__SETTLE_REJECT;
 }
 
-/* Was a copy of it handled lately? */
+/* Is it a copy that the bus brought of a message that was handled lately? What was not delivered before, somebody
+ * has sent again on purpose, such as an operator who replays a dead letter. */
 static bool was_handled(const job *j)
 {
         const char *id = unique_id(j);
 
-        return *id && seen_has(j->listener->handled, id, cel_clock_now(j->listener->clock));
+        return *id && j->delivery.message->redelivered &&
+               seen_has(j->listener->handled, id, cel_clock_now(j->listener->clock));
 }
 
 /* The next message that waits. What came before a reconnect is let go: the bus delivers it again. */

@@ -156,6 +156,20 @@ def test_an_event_that_fails_max_attempts_times_becomes_a_dead_letter(bus, api, 
 
 
 @pytest.mark.sanitized
+def test_a_dead_letter_that_is_published_again_is_delivered(bus, api, start_bridge):
+    api.respond = lambda request: 503
+    bridge = start_bridge(bridge_config(bus.url(), route(api.url, max_attempts=1))).ready()
+    bus.publish(notification(_unique_id='of-this-event'))
+    dead, = bus.take(DEAD, 1)
+
+    api.respond = lambda request: 200
+    bus.publish(dead.body, exchange='', key='celadon')
+    assert [request.status for request in api.answered.wait_for(2)] == [503, 200]
+    assert bridge.drain() == 0
+    assert bus.queue('celadon')[:2] == (0, 0)
+
+
+@pytest.mark.sanitized
 def test_a_request_that_times_out_is_an_attempt(bus, api, start_bridge):
     api.hold()
     bridge = start_bridge(bridge_config(
