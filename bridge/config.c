@@ -203,7 +203,7 @@ static void check_waits(bridge_decoder *d, const bridge_route_config *route, con
                         d->report, first_of(node, attempts, timeout, cap),
                         "this route may hold a message for %s (%u attempts take %s, the waits between them "
                         "%s), "
-                        "but RabbitMQ closes a channel after 30m without an ack: "
+                        "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: "
                         "lower \"max_attempts\", \"timeout\" or \"cap\" until it is %s at most",
                         bridge_duration(hold_ms).text, route->attempts_max, bridge_duration(sending_ms).text,
                         bridge_duration(hold_ms - sending_ms).text, bridge_duration(BRIDGE_HOLD_MS_MAX).text);

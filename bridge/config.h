@@ -18,9 +18,10 @@ enum {
         BRIDGE_CONFIG_ERRORS_MAX = 20, /* reported; the rest is only counted */
 };
 
-/* RabbitMQ closes a channel when a delivery stays unacknowledged for 30 minutes (consumer_timeout). No route
- * may hold a message for longer than this, which leaves time for the dead letter. */
-#define BRIDGE_HOLD_MS_MAX (INT64_C(25) * 60 * 1000)
+/* RabbitMQ closes a channel when a delivery stays unacknowledged for 30 minutes (consumer_timeout). A delivery may wait
+ * for 5 of them before a handler takes it: then the listener gives it back. No route may hold it for longer than this
+ * after that, which leaves 5 for the dead letter. */
+#define BRIDGE_HOLD_MS_MAX (INT64_C(20) * 60 * 1000)
 
 /* Lists are NULL-terminated, never empty. To hand one to cel_notification_listener_options, cast it:
  * (const char *const *)from->topics. */

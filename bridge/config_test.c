@@ -453,29 +453,32 @@ TEST(a_transports_password_is_in_no_error)
 TEST(a_message_may_not_be_held_until_rabbitmq_closes_the_channel)
 {
         static const bad_snippet snippets[] = {
-                {ROUTE("max_attempts: 30"), "f:4:15: this route may hold a message for 39m3s (30 attempts "
-                                            "take 15m, the waits between them 24m3s), "
-                                            "but RabbitMQ closes a channel after 30m without an ack: lower "
-                                            "\"max_attempts\", \"timeout\" or \"cap\" until "
-                                            "it is 25m at most\n"},
+                {ROUTE("max_attempts: 30"),
+                 "f:4:15: this route may hold a message for 39m3s (30 attempts "
+                 "take 15m, the waits between them 24m3s), "
+                 "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: lower "
+                 "\"max_attempts\", \"timeout\" or \"cap\" until "
+                 "it is 20m at most\n"},
                 {TO("{url: 'http://h/', timeout: 2m}"),
                  "f:4:29: this route may hold a message for 30m3s (12 attempts take 24m, the waits between "
                  "them 6m3s), "
-                 "but RabbitMQ closes a channel after 30m without an ack: lower \"max_attempts\", "
+                 "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: lower "
+                 "\"max_attempts\", "
                  "\"timeout\" or \"cap\" until "
-                 "it is 25m at most\n"},
+                 "it is 20m at most\n"},
                 {ROUTE("max_attempts: 1000, backoff: {base: 10m, cap: 10m}"),
                  "f:4:15: this route may hold a message for 10490m (1000 attempts take 500m, the waits "
                  "between them 9990m), "
-                 "but RabbitMQ closes a channel after 30m without an ack: lower \"max_attempts\", "
+                 "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: lower "
+                 "\"max_attempts\", "
                  "\"timeout\" or \"cap\" until "
-                 "it is 25m at most\n"},
+                 "it is 20m at most\n"},
         };
 
         CHECK_REFUSED(snippets);
         check_accepted(TRANSPORT
                        "routes:\n- {name: a, from: {notifications: {}}, max_attempts: 2,\n"
-                       "   to: {url: 'http://h/', timeout: 10m}, backoff: {base: 5m, cap: 5m}}\n"); /* 25m */
+                       "   to: {url: 'http://h/', timeout: 9m}, backoff: {base: 2m, cap: 2m}}\n"); /* 20m */
 }
 
 TEST(two_routes_may_not_take_from_one_queue)

@@ -47,7 +47,7 @@ typedef struct cel_notification_listener_options {
         bool auto_delete; /* amqp_auto_delete of the senders: likewise */
         bool allow_requeue;
         /* Handlers at once, 1 to 65,535; 0: 64. The bus sends at most twice as many messages ahead, from each
-         * queue. */
+         * queue; one that has waited for a handler for 5 minutes is given back. */
         unsigned concurrency;
         cel_notification_fn on_notification;
         /* NULL: a message that is no notification is rejected without requeue (oslo's rule), and logged. */

@@ -6,6 +6,8 @@
  * stranger sent does not belong on a task's small stack. At most `concurrency` handlers run; what comes
  * beyond waits in a list, which the prefetch bounds: 2 * queues_n * concurrency deliveries at most. A handler's
  * task goes on with the next delivery when it is done, so a busy listener starts no task for each message.
+ * A delivery that has waited for PENDING_MS_MAX goes back to the queue: brokers lose patience with whoever
+ * keeps a message for long (RabbitMQ closes the channel, after 30 minutes), and another listener may be idle.
  *
  * Where upstream's rules lose messages, ours do not: a redelivered copy of a handled message is acknowledged
  * (upstream leaves it unsettled, and any other message with that id as well), and the queue alone says which priorities are listened to. */
@@ -29,6 +31,7 @@ enum {
         QUEUES_MAX = 256,
         SEEN_IDS_MAX = 10000,
         SEEN_MS_MAX = 10 * 60 * 1000,
+        PENDING_MS_MAX = 5 * 60 * 1000,
         WHY_BYTES = 256,
         PLAIN_BYTES_MAX = 128 * 1024 *
                           1024, /* of a body when decompressed: as much as uncompressed ones may have */
@@ -52,7 +55,9 @@ struct cel_notification_listener {
         unsigned concurrency;
         unsigned running;  /* tasks of handlers */
         bool draining;     /* what is not begun goes back */
-        cel__list pending; /* of job */
+        cel__list pending; /* of job, in the order in which they came */
+        cel__timer
+                impatience; /* set while something is pending: no later than the first one's time is over */
 };
 
 /* One message, from delivery to settlement. */
@@ -60,6 +65,7 @@ typedef struct job {
         cel__list node;                      /* in listener->pending */
         cel_notification_listener *listener; /* borrowed */
         cel__delivery delivery;
+        cel_time pending_until;
         cel__buf plain; /* the decompressed body, if it came compressed */
         cel__envelope envelope;
         cel_notification notification;
@@ -218,6 +224,43 @@ static int work(cel_ctx *ctx, void *arg)
 
 /* --- Deliveries ------------------------------------------------------------------------------- */
 
+/* Give back what is pending and was so for too long: as far as `now` says. */
+static void give_back(cel_notification_listener *listener, cel_time now)
+{
+        while (!cel__list_empty(&listener->pending)) {
+                job *first = cel__container(listener->pending.next, job, node);
+
+                if (first->pending_until.ns > now.ns)
+                        return;
+                cel__list_remove(&first->node);
+                job_end(first, CEL__SETTLE_REQUEUE);
+        }
+}
+
+static void watch_pending(cel_notification_listener *listener)
+{
+        if (cel__list_empty(&listener->pending) || cel__timer_is_set(&listener->impatience))
+                return;
+        job *first = cel__container(listener->pending.next, job, node);
+        if (cel__timer_set(&listener->loop->timers, &listener->impatience, first->pending_until) < 0)
+                give_back(listener, CEL_TIME_NEVER); /* no memory: too early is better than never */
+}
+
+static void on_impatience(cel__timer *timer)
+{
+        cel_notification_listener *listener = cel__container(timer, cel_notification_listener, impatience);
+
+        give_back(listener, cel_clock_now(listener->clock));
+        watch_pending(listener);
+}
+
+static void wait_for_handler(cel_notification_listener *listener, job *j)
+{
+        j->pending_until = cel_time_add_ms(cel_clock_now(listener->clock), PENDING_MS_MAX);
+        cel__list_append(&listener->pending, &j->node);
+        watch_pending(listener);
+}
+
 static void begin(cel_notification_listener *listener, job *j)
 {
         if (listener->draining) {
@@ -225,14 +268,14 @@ static void begin(cel_notification_listener *listener, job *j)
                 return;
         }
         if (listener->running >= listener->concurrency) {
-                cel__list_append(&listener->pending, &j->node);
+                wait_for_handler(listener, j);
                 return;
         }
         int r = cel__task_spawn(listener->scope, NULL, "notification", work, j, NULL);
         if (r >= 0)
                 listener->running++;
         else if (listener->running > 0) /* another handler takes it when it is done */
-                cel__list_append(&listener->pending, &j->node);
+                wait_for_handler(listener, j);
         else
                 job_end(j, CEL__SETTLE_REQUEUE);
 }
@@ -333,6 +376,7 @@ static int list_queues(cel_ctx *ctx, const cel_notification_listener_options *o,
 
 static void listener_free(cel_notification_listener *listener)
 {
+        cel__timer_unset(&listener->loop->timers, &listener->impatience);
         seen_free(listener->handled);
         free(listener);
 }
@@ -353,6 +397,7 @@ static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notifi
         listener->allow_requeue = o->allow_requeue;
         listener->concurrency = o->concurrency ? o->concurrency : CONCURRENCY_DEFAULT;
         cel__list_init(&listener->pending);
+        cel__timer_init(&listener->impatience, on_impatience);
         int r = seen_new(SEEN_IDS_MAX, SEEN_MS_MAX, &listener->handled);
         if (r >= 0)
                 r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &listener->scope);

@@ -186,3 +186,54 @@ TEST(a_message_that_somebody_sent_again_is_handled_again)
         CHECK_INT(w.handled, 3);
         world_fini(&w);
 }
+
+/* --- Waiting for a handler -------------------------------------------------------------------- */
+
+TEST(a_message_that_waits_five_minutes_for_a_handler_is_given_back)
+{
+        world w;
+
+        world_init(&w, 1);
+        deliver(&w, "handled", false);
+        deliver(&w, "first", false);
+        fixture_advance_ms(&w.f, MINUTE_MS);
+        deliver(&w, "second", false);
+        fixture_advance_ms(&w.f, 4 * MINUTE_MS - 1);
+        CHECK_STR(w.settled, "---");
+        fixture_advance_ms(&w.f, 1);
+        CHECK_STR(w.settled, "-q-");
+        fixture_advance_ms(&w.f, MINUTE_MS);
+        CHECK_STR(w.settled, "-qq");
+
+        deliver(&w, "first", true); /* the bus gives it to whom it likes */
+        fixture_advance_ms(&w.f, 5 * MINUTE_MS);
+        CHECK_STR(w.settled, "-qqq");
+        deliver(&w, "second", true);
+        open_gate(&w);
+        CHECK_STR(w.settled, "aqqqa");
+        CHECK_INT(w.handled, 2);
+        world_fini(&w);
+}
+
+TEST(each_message_has_five_minutes_of_its_own)
+{
+        world w;
+
+        world_init(&w, 1);
+        deliver(&w, "one", false);
+        deliver(&w, "two", false);
+        fixture_advance_ms(&w.f, 3 * MINUTE_MS);
+        open_gate(&w);
+        CHECK_STR(w.settled, "aa");
+        w.gate = (cel_future_unref(w.gate), NULL);
+        CHECK_INT(cel_future_new(&w.gate), 0);
+
+        deliver(&w, "three", false);
+        deliver(&w, "four", false);
+        fixture_advance_ms(&w.f, 5 * MINUTE_MS - 1); /* past the time of "two" */
+        CHECK_STR(w.settled, "aa--");
+        fixture_advance_ms(&w.f, 1);
+        CHECK_STR(w.settled, "aa-q");
+        open_gate(&w);
+        world_fini(&w);
+}

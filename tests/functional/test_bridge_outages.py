@@ -8,7 +8,7 @@ import pytest
 from oracle import message_id, notification, sent_texts
 from parts import Publisher, SlammedDoor, bridge_config, random_event, route
 
-# Many attempts, each short: a route may not hold a message for longer than 25 minutes.
+# Many attempts, each short: a route may not hold a message for longer than 20 minutes.
 PATIENT = {'max_attempts': 200, 'backoff': {'base': '20ms', 'cap': '200ms'}}
 
 
