@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bridge/checks.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -100,6 +101,16 @@ static bool is_port(const char *text, size_t n)
         return port >= 1 && port <= 65535;
 }
 
+/* An address without a zone. */
+static bool is_ipv6(const char *text, size_t n)
+{
+        char address[INET6_ADDRSTRLEN];
+        struct in6_addr binary;
+
+        snprintf(address, sizeof(address), "%.*s", (int)n, text);
+        return n < sizeof(address) && inet_pton(AF_INET6, address, &binary) == 1;
+}
+
 /* What is wrong with `host`, `host:port` or `[address]:port`; NULL if nothing. */
 static const char *authority_problem(const char *authority, size_t n)
 {
@@ -110,14 +121,17 @@ static const char *authority_problem(const char *authority, size_t n)
                        "header instead";
         if (n > 0 && *authority == '[') {
                 host_end = memchr(authority, ']', n);
-                if (!host_end || host_end == authority + 1)
-                        return "has no address between [ and ], write one such as http://[::1]:8080/";
+                if (!host_end || !is_ipv6(authority + 1, (size_t)(host_end - authority - 1)))
+                        return "has no IPv6 address between [ and ], write one such as http://[::1]:8080/";
                 host_end++;
         } else {
                 host_end = memchr(authority, ':', n);
                 host_end = host_end ? host_end : end;
                 if (host_end == authority)
                         return "has no host, write one such as http://host:8080/";
+                if (strspn(authority, LETTERS_AND_DIGITS "-._~") < (size_t)(host_end - authority))
+                        return "has a host with a character that no host name has, write letters, digits, - "
+                               "and .";
         }
         if (host_end < end && (*host_end != ':' || !is_port(host_end + 1, (size_t)(end - host_end - 1))))
                 return "has a port that is no number from 1 to 65535, write one such as http://host:8080/";
@@ -126,19 +140,21 @@ static const char *authority_problem(const char *authority, size_t n)
 
 bool bridge_check_url(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node)
 {
-        const char *authority = NULL, *problem;
+        const char *authority = NULL, *problem = NULL;
 
         if (strncasecmp(node->text, "http://", 7) == 0)
                 authority = node->text + 7;
         else if (strncasecmp(node->text, "https://", 8) == 0)
                 authority = node->text + 8;
 
-        problem = authority ? authority_problem(authority, strcspn(authority, "/?#"))
-                            : "must begin with http:// or https://, write such a URL";
+        if (!authority)
+                problem = "must begin with http:// or https://, write such a URL";
         for (const char *c = node->text; *c && !problem; c++)
                 if (*c <= ' ' || *c > '~' || strchr("\"<>\\^`{|}", *c))
                         problem =
                                 "has a space or another character that a URL cannot hold, percent-encode it";
+        if (!problem)
+                problem = authority_problem(authority, strcspn(authority, "/?#"));
         if (problem)
                 bridge_report_node(d->report, node, "\"%s\" %s", field->key, problem);
         return !problem;
@@ -147,8 +163,9 @@ bool bridge_check_url(bridge_decoder *d, const bridge_schema_field *field, const
 /* What is wrong with a header's name; NULL if nothing. */
 static const char *header_name_problem(const char *name)
 {
-        static const char *const own[] = {"Content-Length",  "Host",        "Transfer-Encoding", "Connection",
-                                          "Idempotency-Key", "Content-Type"};
+        static const char *const own[] = {
+                "Content-Length", "Host",  "Transfer-Encoding", "Connection", "Idempotency-Key",
+                "Content-Type",   "Expect"};
 
         for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
                 if (strcasecmp(own[i], name) == 0)

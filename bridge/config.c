@@ -36,6 +36,22 @@ static void headers_fini(bridge_target_config *to)
         to->headers_n = 0;
 }
 
+/* With the bridge's own, they must be what the HTTP client takes: a request that is refused is refused each time. */
+static void check_header_bytes(bridge_decoder *d, const bridge_target_config *to,
+                               const bridge_yaml_node *node)
+{
+        const size_t max = CEL_HTTP_HEADER_BYTES_MAX - BRIDGE_OWN_HEADER_BYTES_MAX;
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < to->headers_n; i++)
+                bytes += strlen(to->headers[i].name) + strlen(to->headers[i].value);
+        if (bytes > max)
+                bridge_report_node(
+                        d->report, node,
+                        "\"headers\" have %zu bytes, names and values together, they may have %zu at most",
+                        bytes, max);
+}
+
 /* Into the whole bridge_target_config. */
 static void read_headers(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
                          void *target)
@@ -65,6 +81,8 @@ static void read_headers(bridge_decoder *d, const bridge_schema_field *field, co
                 *header = (cel_http_header){.name = name, .value = value};
                 to->headers_n++;
         }
+        if (!d->out_of_memory)
+                check_header_bytes(d, to, node);
 }
 
 /* ---- The tables, from the inside out. ---- */

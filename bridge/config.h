@@ -18,6 +18,9 @@ enum {
         BRIDGE_CONFIG_ERRORS_MAX = 20, /* reported; the rest is only counted */
 };
 
+/* Room for the headers that the bridge itself sets: Content-Type and Idempotency-Key. */
+enum { BRIDGE_OWN_HEADER_BYTES_MAX = 512 };
+
 /* RabbitMQ closes a channel when a delivery stays unacknowledged for 30 minutes (consumer_timeout). A delivery may wait
  * for 5 of them before a handler takes it: then the listener gives it back. No route may hold it for longer than this
  * after that, which leaves 5 for the dead letter. */

@@ -331,6 +331,9 @@ TEST(a_topic_leaves_room_for_the_longest_priority)
 
 TEST(a_url_is_http_with_a_host_and_without_credentials)
 {
+#define NO_IPV6 "f:4:7: \"url\" has no IPv6 address between [ and ], write one such as http://[::1]:8080/\n"
+#define BAD_HOST \
+        "f:4:7: \"url\" has a host with a character that no host name has, write letters, digits, - and .\n"
         static const bad_snippet snippets[] = {
                 {TO("{url: 'ftp://h/'}"),
                  "f:4:7: \"url\" must begin with http:// or https://, write such a URL\n"},
@@ -345,10 +348,16 @@ TEST(a_url_is_http_with_a_host_and_without_credentials)
                  "f:4:7: \"url\" has no host, write one such as http://host:8080/\n"},
                 {TO("{url: 'http://?x'}"),
                  "f:4:7: \"url\" has no host, write one such as http://host:8080/\n"},
-                {TO("{url: 'http://[]/'}"),
-                 "f:4:7: \"url\" has no address between [ and ], write one such as http://[::1]:8080/\n"},
-                {TO("{url: 'http://[::1/'}"),
-                 "f:4:7: \"url\" has no address between [ and ], write one such as http://[::1]:8080/\n"},
+                {TO("{url: 'http://[]/'}"), NO_IPV6},
+                {TO("{url: 'http://[::1/'}"), NO_IPV6},
+                {TO("{url: 'http://[::g]/'}"), NO_IPV6},
+                {TO("{url: 'http://[127.0.0.1]/'}"), NO_IPV6},
+                {TO("{url: 'http://[fe80::1%25eth0]/'}"), NO_IPV6},
+                {TO("{url: 'http://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]/'}"), NO_IPV6},
+                {TO("{url: 'http://h%41/'}"), BAD_HOST},
+                {TO("{url: 'http://h*/'}"), BAD_HOST},
+                {TO("{url: 'http://a,b:80/'}"), BAD_HOST},
+                {TO("{url: 'http://a]/'}"), BAD_HOST},
                 {TO("{url: 'http://h:0/'}"), "f:4:7: \"url\" has a port that is no number from 1 to 65535, "
                                              "write one such as http://host:8080/\n"},
                 {TO("{url: 'http://h:/'}"), "f:4:7: \"url\" has a port that is no number from 1 to 65535, "
@@ -370,6 +379,8 @@ TEST(a_url_is_http_with_a_host_and_without_credentials)
         CHECK_REFUSED(snippets);
         check_accepted(TO("{url: 'HTTPS://h.example:65535/a@b?c=d@e'}"));
         check_accepted(TO("{url: 'http://h'}"));
+        check_accepted(TO("{url: 'http://my_host-1.example.:80?%41'}"));
+        check_accepted(TO("{url: 'http://[::ffff:127.0.0.1]:80/'}"));
 }
 
 TEST(headers_are_well_formed_and_not_the_bridges_own)
@@ -377,6 +388,8 @@ TEST(headers_are_well_formed_and_not_the_bridges_own)
         static const bad_snippet snippets[] = {
                 {TO("{url: 'http://h/', headers: {host: x}}"),
                  "f:4:30: header \"host\" is set by the bridge itself, leave it out\n"},
+                {TO("{url: 'http://h/', headers: {expect: 100-continue}}"),
+                 "f:4:30: header \"expect\" is set by the bridge itself, leave it out\n"},
                 {TO("{url: 'http://h/', headers: {Idempotency-Key: x}}"),
                  "f:4:30: header \"Idempotency-Key\" is set by the bridge itself, leave it out\n"},
                 {TO("{url: 'http://h/', headers: {X Y: z}}"),
@@ -396,6 +409,38 @@ TEST(headers_are_well_formed_and_not_the_bridges_own)
         CHECK_REFUSED(snippets);
         check_accepted(TO("{url: 'http://h/', headers: {X-Empty: '', X_~!: \"a\\tb\"}}"));
         check_accepted(TO("{url: 'http://h/', headers: {}}"));
+}
+
+/* Headers of `total` bytes in all, names and values: seven of 8,200 bytes, and a last one. */
+static void check_headers_of(size_t total, const char *errors)
+{
+        enum { BIG = 8192, NAME = 2 };
+        static char text[80 * 1024], value[BIG + 1];
+        size_t n = (size_t)snprintf(text, sizeof(text),
+                                    TRANSPORT "routes:\n- {name: a, from: {notifications: {}}, to: "
+                                              "{url: 'http://h/', headers:\n{");
+        size_t left = total;
+        fixture f;
+
+        memset(value, 'x', BIG);
+        for (int i = 0; left > 0; i++) {
+                size_t bytes = left > NAME + BIG ? BIG : left - NAME;
+
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "h%d: %.*s, ", i, (int)bytes, value);
+                left -= NAME + bytes;
+        }
+        snprintf(text + n, sizeof(text) - n, "}}}\n");
+        fixture_parse(&f, text);
+        CHECK_STR(f.lines, errors);
+        fixture_free(&f);
+}
+
+TEST(all_headers_together_fit_into_a_request_with_the_bridges_own)
+{
+        check_headers_of(65024, "");
+        check_headers_of(
+                65025, "f:4:1: \"headers\" have 65025 bytes, names and values together, they may have 65024 "
+                       "at most\n");
 }
 
 TEST(a_transport_needs_a_scheme_only)

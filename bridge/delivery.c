@@ -165,8 +165,6 @@ static int deliver_matching(cel_ctx *ctx, bridge_route *route, const cel_notific
                 }
                 if (r == CEL_ECANCELED)
                         return CEL_REQUEUE;
-                if (r == CEL_EINVAL) /* it would be refused every time */
-                        return bridge_dead_letter(ctx, route, n->raw, BRIDGE_UNPROCESSABLE, &attempts);
                 note_failure(ctx, route, &attempts);
                 if (attempts.n == route->config->attempts_max)
                         return bridge_dead_letter(ctx, route, n->raw, BRIDGE_MAX_ATTEMPTS, &attempts);

@@ -20,6 +20,12 @@ typedef struct cel_http_client_options {
         const char *ca_file;       /* PEM; NULL: the system's store */
 } cel_http_client_options;
 
+/* Of a request; a response may have as many. */
+enum {
+        CEL_HTTP_HEADERS_MAX = 100,
+        CEL_HTTP_HEADER_BYTES_MAX = 64 * 1024, /* names and values of all together */
+};
+
 typedef struct cel_http_header {
         const char *name;
         const char *value;
@@ -48,10 +54,11 @@ CEL_API cel_http_client *cel_http_client_free(cel_http_client *client);
 /* Send one request and read its response. Any status is a success of this call; redirects are not followed.
  * Owns:   *ret_response is yours.
  * Waits:  for the response, the ctx's deadline or its cancellation.
- * Errors: proven not to have reached the server: CEL_ECONNECT, CEL_ERESOLVE, CEL_ETLS, CEL_EINVAL (URL,
- *         method or a header with CR, LF or NUL); the server may have acted on it: CEL_EUNKNOWN (the
- *         connection broke before a whole response), CEL_EPROTO (what came back is not HTTP), CEL_ETIMEDOUT,
- *         CEL_ECANCELED; CEL_ENOMEM. */
+ * Errors: proven not to have reached the server: CEL_ECONNECT, CEL_ERESOLVE, CEL_ETLS, CEL_EINVAL (the URL,
+ *         the method, or the headers: too many or too large, one with CR or LF, or one that is set by the
+ *         client alone: Content-Length, Transfer-Encoding, Expect); the server may have acted on it:
+ *         CEL_EUNKNOWN (the connection broke before a whole response), CEL_EPROTO (what came back is not
+ *         HTTP), CEL_ETIMEDOUT, CEL_ECANCELED; CEL_ENOMEM. */
 CEL_API int cel_http_send(cel_ctx *ctx, cel_http_client *client, const cel_http_request *request,
                           cel_http_response **ret_response);
 

@@ -132,9 +132,9 @@ static int check_headers(cel_ctx *ctx, const cel_http_request *request)
 {
         size_t bytes = 0;
 
-        if (request->headers_n > CEL__HTTP_HEADERS_MAX)
+        if (request->headers_n > CEL_HTTP_HEADERS_MAX)
                 return cel_fail(ctx, CEL_EINVAL, "the request has %zu headers, at most %d are allowed",
-                                request->headers_n, CEL__HTTP_HEADERS_MAX);
+                                request->headers_n, CEL_HTTP_HEADERS_MAX);
         for (size_t i = 0; i < request->headers_n; i++) {
                 const cel_http_header *header = &request->headers[i];
 
@@ -148,10 +148,10 @@ static int check_headers(cel_ctx *ctx, const cel_http_request *request)
                                         header->name);
                 bytes += strlen(header->name) + strlen(header->value);
         }
-        if (bytes > CEL__HTTP_HEADER_BYTES_MAX)
+        if (bytes > CEL_HTTP_HEADER_BYTES_MAX)
                 return cel_fail(ctx, CEL_EINVAL,
                                 "the request's headers are %zu bytes, at most %d are allowed", bytes,
-                                CEL__HTTP_HEADER_BYTES_MAX);
+                                CEL_HTTP_HEADER_BYTES_MAX);
         return 0;
 }
 

@@ -19,8 +19,6 @@
 #include <curl/curl.h>
 
 enum {
-        CEL__HTTP_HEADERS_MAX = 100,            /* of a request, of a response */
-        CEL__HTTP_HEADER_BYTES_MAX = 64 * 1024, /* likewise, names and values together */
         CEL__HTTP_URL_BYTES_MAX = 64 * 1024,
         CEL__HTTP_METHOD_BYTES_MAX = 32,
         CEL__HTTP_DROPPED_BYTES_MAX = 1024 * 1024, /* of a body, behind those that are kept */

@@ -12,7 +12,7 @@ int cel__http_response_new(size_t body_bytes_max, cel_http_response **ret_respon
         if (!response)
                 return CEL_ENOMEM;
         response->body_bytes_max = body_bytes_max;
-        cel__buf_init(&response->headers, CEL__HTTP_HEADER_BYTES_MAX);
+        cel__buf_init(&response->headers, CEL_HTTP_HEADER_BYTES_MAX);
         cel__buf_init(&response->body, body_bytes_max + 1);
         *ret_response = response;
         return 0;
@@ -55,7 +55,7 @@ static void begin(cel_http_response *response, const char *line, size_t n)
                 response->status = response->status * 10 + (space[i] - '0');
         response->headers_end = false;
         response->headers_n = 0;
-        cel__buf_clear(&response->headers, CEL__HTTP_HEADER_BYTES_MAX);
+        cel__buf_clear(&response->headers, CEL_HTTP_HEADER_BYTES_MAX);
 }
 
 /* A value that goes on in a second line: RFC 9112 has us put a space in between. */
@@ -82,7 +82,7 @@ static int add_header(cel_http_response *response, const char *line, size_t n)
 
         if (!colon || memchr(line, '\0', n))
                 return 0; /* no header; libcurl refuses most of these itself */
-        if (response->headers_n == CEL__HTTP_HEADERS_MAX)
+        if (response->headers_n == CEL_HTTP_HEADERS_MAX)
                 return CEL_ETOOBIG;
 
         const char *name = line, *value = colon + 1;

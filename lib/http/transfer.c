@@ -179,7 +179,7 @@ cel__http_slot *cel__http_slot_free(cel__http_slot *slot)
 static char no_expect[] = "Expect:";
 static char no_content_type[] = "Content-Type:";
 
-enum { LINES_MAX = CEL__HTTP_HEADERS_MAX + 2 };
+enum { LINES_MAX = CEL_HTTP_HEADERS_MAX + 2 };
 
 static int lines_reserve(cel__http_slot *slot, size_t bytes)
 {

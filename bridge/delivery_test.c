@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bridge/route.h"
+#include "fixture.h"
+#include "test.h"
+
+/* An event of a route to a server that is not there. */
+typedef struct world {
+        fixture f;
+        bridge_route_config config;
+        bridge_route route;
+} world;
+
+static void world_init(world *w, const cel_http_header *header)
+{
+        *w = (world){.f = fixture_new(),
+                     .config = {.name = (char *)"a",
+                                .to = {.url = (char *)"http://127.0.0.1:1/",
+                                       .method = (char *)"POST",
+                                       .timeout_ms = 1000,
+                                       .headers = (cel_http_header *)header,
+                                       .headers_n = 1},
+                                .attempts_max = 3,
+                                .backoff_ms_base = 1000,
+                                .backoff_ms_cap = 1000,
+                                .message_bytes_max = 1000}};
+        w->route.config = &w->config;
+        CHECK_INT(cel_future_new(&w->route.stop), 0);
+}
+
+static void world_fini(world *w)
+{
+        cel_future_unref(w->route.stop);
+        fixture_free(&w->f);
+}
+
+static int deliver(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+        cel_message raw = {.body = "{}", .body_bytes = 2};
+        cel_notification n = {.message_id = "id", .text = "{}", .text_bytes = 2, .raw = &raw};
+
+        int r = cel_http_client_open(ctx, NULL, &w->route.http);
+        if (r < 0)
+                return r;
+        r = bridge_deliver(ctx, &n, &w->route);
+        cel_http_client_free(w->route.http);
+        return r;
+}
+
+TEST(a_request_that_the_http_client_refuses_is_tried_again_as_any_other)
+{
+        world w;
+
+        world_init(&w, &(cel_http_header){"Expect", "100-continue"});
+        cel_task *task = fixture_spawn(&w.f, "event", deliver, &w);
+        CHECK_PENDING(task);
+        CHECK_INT(w.route.failures, 1);
+        CHECK(w.route.failing);
+        fixture_advance_ms(&w.f, 1000);
+        CHECK_PENDING(task);
+        CHECK_INT(w.route.failures, 2);
+        cel_future_complete(w.route.stop, 0, NULL);
+        fixture_settle(&w.f);
+        CHECK_RESULT(task, CEL_REQUEUE);
+        world_fini(&w);
+}
