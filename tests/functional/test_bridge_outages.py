@@ -92,6 +92,15 @@ def test_a_broker_that_is_down_at_the_start_is_waited_for(restartable_broker, ap
     assert bus.queue('celadon')[:3] == (0, 0, 0)
 
 
+def test_a_route_that_a_restart_of_the_broker_would_empty_is_told_at_the_start(bus, api, start_bridge):
+    bridge = start_bridge(bridge_config(
+        bus.url(), route(api.url, name='keeps', pool='one', exchange='durable', durable=True),
+        route(api.url, name='loses', pool='two'))).ready()
+    line, = bridge.lines('BRIDGE-NOT-DURABLE')
+    assert 'route=loses ' in line.text and 'amqp_durable_queues' in line.text
+    assert line.level == 'WARN'
+
+
 @pytest.mark.sanitized
 def test_sigterm_ends_a_bridge_that_waits_for_its_broker(bus, api, start_bridge):
     api.stop()
