@@ -5,6 +5,7 @@
  * there, so that one mistake is not reported twice. */
 #include "bridge/config.h"
 
+#include "bridge/backoff.h"
 #include "bridge/checks.h"
 #include "bridge/glob.h"
 
@@ -181,13 +182,10 @@ static const bridge_schema_section root_section = BRIDGE_SECTION("at the top", r
 
 int64_t bridge_route_hold_ms_max(const bridge_route_config *route)
 {
-        int64_t total_ms = route->attempts_max * route->to.timeout_ms, wait_ms = route->backoff_ms_base;
+        int64_t total_ms = route->attempts_max * route->to.timeout_ms;
 
-        for (unsigned waits = 1; waits < route->attempts_max; waits++) {
-                wait_ms = wait_ms < route->backoff_ms_cap ? wait_ms : route->backoff_ms_cap;
-                total_ms += wait_ms;
-                wait_ms *= 2;
-        }
+        for (unsigned n = 1; n < route->attempts_max; n++)
+                total_ms += bridge_wait_ms(route->backoff_ms_base, route->backoff_ms_cap, n, UINT32_MAX);
         return total_ms;
 }
 

@@ -5,31 +5,22 @@
  * letter. */
 #include "bridge/route.h"
 
+#include "bridge/backoff.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
 enum { KEY_BYTES_MAX = 255, OWN_HEADERS = 2, HEADERS_MAX = 64 + OWN_HEADERS };
 
-/* 0 to bound - 1. */
-static int64_t chance_below(int64_t bound)
-{
-        uint64_t bits = 0;
-
-        if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) < 0)
-                bits = 0; /* no jitter is better than no delivery */
-        return (int64_t)(bits % (uint64_t)bound);
-}
-
 bool bridge_back_off(cel_ctx *ctx, const bridge_route *route, unsigned n)
 {
-        int64_t wait_ms = route->config->backoff_ms_base;
+        uint32_t random;
 
-        while (--n > 0 && wait_ms < route->config->backoff_ms_cap)
-                wait_ms *= 2;
-        if (wait_ms > route->config->backoff_ms_cap)
-                wait_ms = route->config->backoff_ms_cap;
-        wait_ms = wait_ms / 2 + chance_below(wait_ms / 2 + 1);
+        if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+                random = UINT32_MAX; /* no chance is better than no delivery */
+        int64_t wait_ms =
+                bridge_wait_ms(route->config->backoff_ms_base, route->config->backoff_ms_cap, n, random);
 
         CEL_WITHIN_MS(ctx, wait_ms);
         return cel_await(ctx, route->stop, NULL) == CEL_ETIMEDOUT;

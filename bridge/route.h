@@ -3,6 +3,7 @@
  * A route at work: events of one source, to one API server.
  *
  *     delivery.c     one event: attempts, waits, the verdict
+ *     backoff.c      how long the waits are
  *     dead_letter.c  an event that nobody could take, put aside with the reason
  *     bridge.c       all routes: start, drain, stop */
 #ifndef CELADON_BRIDGE_ROUTE_H
@@ -56,8 +57,7 @@ int bridge_dead_letter(cel_ctx *ctx, bridge_route *route, const cel_message *mes
  * Errors: as cel_transport_declare_queue(). */
 int bridge_dead_letter_declare(cel_ctx *ctx, const bridge_route *route);
 
-/* Wait before the next try, number `n` from 1 on: half of it fixed, half by chance, doubling up to the
- * route's cap. Returns true to go on, false when the bridge stops. */
+/* Wait after try number `n`, from 1 on, as long as bridge_wait_ms() says. Returns true to go on, false when the bridge stops. */
 bool bridge_back_off(cel_ctx *ctx, const bridge_route *route, unsigned n);
 
 #endif

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from oracle import notification
-from parts import bridge_config, route
+from parts import USER, bridge_config, route
 
 DEAD = 'celadon.dead.instances'
 
@@ -153,6 +153,44 @@ def test_an_event_that_fails_max_attempts_times_becomes_a_dead_letter(bus, api, 
     assert_one_line(bridge, 'BRIDGE-DEAD-LETTER', 'instances', 'max_attempts', '503', '3')
     assert bus.queue('celadon')[:2] == (0, 0)
     assert bus.queue(DEAD).durable
+
+
+@pytest.mark.sanitized
+def test_a_dead_letter_keeps_what_describes_the_event_and_drops_what_would_act_again(bus, api, start_bridge):
+    bridge = start_bridge(bridge_config(bus.url(), route(api.url))).ready()
+    bus.bind_queue('copies', keys=['unused'])
+    bus.publish(b'bad', CC=['copies'], BCC=['copies'], kept='as it was',
+                properties={'user_id': USER, 'expiration': '3600000', 'app_id': 'nova', 'correlation_id': 'c', 'priority': 3})
+
+    dead, = bus.take(DEAD, 1)
+    assert_dead_letter(dead, b'bad', 'unprocessable', attempts=0)
+    assert dead.properties.keys() == {'content_type', 'content_encoding', 'delivery_mode', 'application_headers', 'app_id',
+                                      'correlation_id', 'priority'}
+    assert (dead.properties['app_id'], dead.properties['correlation_id'], dead.properties['priority']) == ('nova', 'c', 3)
+    assert (dead.properties['content_type'], dead.properties['content_encoding']) == ('application/json', 'utf-8')
+    assert dead.headers['kept'] == 'as it was'
+    assert not {'CC', 'BCC', 'x-celadon-headers-dropped'} & dead.headers.keys()
+    assert {name: value for name, value in dead.headers.items() if 'origin' in name} == {
+        'x-celadon-origin-exchange': 'nova', 'x-celadon-origin-routing-key': 'notifications.info',
+        'x-celadon-origin-queue': 'celadon', 'x-celadon-origin-expiration': '3600000', 'x-celadon-origin-user-id': USER}
+    assert bridge.drain() == 0
+    assert bus.queue('copies').ready == 0
+    assert bus.queue('celadon')[:2] == (0, 0)
+
+
+@pytest.mark.sanitized
+@pytest.mark.parametrize('size', [65_300, 130_000])
+def test_a_dead_letter_without_room_for_the_events_headers_has_the_bridges_alone(bus, api, start_bridge, size):
+    bridge = start_bridge(bridge_config(bus.url(), route(api.url))).ready()
+    bus.publish(b'bad', huge='x' * size, small='y')
+
+    dead, = bus.take(DEAD, 1)
+    assert_dead_letter(dead, b'bad', 'unprocessable', attempts=0)
+    assert dead.headers['x-celadon-headers-dropped'] is True
+    assert not {'huge', 'small'} & dead.headers.keys()
+    assert bridge.drain() == 0
+    assert bridge.lines('BRIDGE-DEAD-LETTER-FAILED') == []
+    assert bus.queue('celadon')[:2] == (0, 0)
 
 
 @pytest.mark.sanitized

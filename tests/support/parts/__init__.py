@@ -15,8 +15,8 @@ from .bridge import Bridge, bridge_config, check_config, program, route, run_pro
 from .certs import Certificates
 from .events import random_event
 from .publisher import Publisher
-from .rabbitmq import RabbitMQ
+from .rabbitmq import USER, RabbitMQ
 from .waiting import PATIENCE_S, Feed, TookTooLong
 
 __all__ = ['Api', 'Bridge', 'Certificates', 'Feed', 'Gate', 'PATIENCE_S', 'Publisher', 'RabbitMQ', 'SlammedDoor',
-           'TookTooLong', 'bridge_config', 'check_config', 'program', 'random_event', 'route', 'run_program']
+           'TookTooLong', 'USER', 'bridge_config', 'check_config', 'program', 'random_event', 'route', 'run_program']

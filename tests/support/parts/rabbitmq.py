@@ -307,14 +307,13 @@ class Vhost:
             for key in keys:
                 channel.queue_bind(queue_name, exchange, key)
 
-    def publish(self, *bodies, exchange='nova', key='notifications.info', **headers):
+    def publish(self, *bodies, exchange='nova', key='notifications.info', properties=None, **headers):
         """Publish messages as they are; returns when the broker has confirmed them. `headers` are the messages' own."""
+        properties = {'content_type': 'application/json', 'content_encoding': 'utf-8', 'delivery_mode': 2, **(properties or {})}
         with self.channel() as channel:
             for body in bodies:
                 channel.basic_publish_confirm(
-                    amqp.Message(body, content_type='application/json', content_encoding='utf-8', delivery_mode=2,
-                                 application_headers=headers),
-                    exchange=exchange, routing_key=key)
+                    amqp.Message(body, application_headers=headers, **properties), exchange=exchange, routing_key=key)
 
     def take(self, queue_name, count=None, seconds=PATIENCE_S):
         """Take `count` messages off a queue, as soon as they are there; without a count, those that are there."""

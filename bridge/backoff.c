@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bridge/backoff.h"
+
+int64_t bridge_wait_ms(int64_t ms_base, int64_t ms_cap, unsigned n, uint32_t random)
+{
+        int64_t whole = ms_base, fixed, steps;
+
+        for (unsigned i = 1; i < n && whole < ms_cap; i++)
+                whole *= 2;
+        whole = whole < ms_cap ? whole : ms_cap;
+        fixed = whole / 2;
+        steps = whole - fixed + 1;
+        return fixed + (int64_t)((uint64_t)steps * random >> 32);
+}
