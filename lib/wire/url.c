@@ -322,11 +322,11 @@ static int parse_scheme(const url_parser *parser, url_piece *text)
  * taken for what it is when it cannot be that. */
 static bool password_is_cut(const url_parser *parser, url_piece hosts, url_piece path)
 {
-        const char *comma = memrchr(hosts.at, ',', hosts.n);
-        const char *last = comma ? comma + 1 : hosts.at;
-        size_t last_n = (size_t)(hosts.at + hosts.n - last);
+        url_piece rest;
 
-        if (!memchr(last, ':', last_n) || memchr(last, '@', last_n))
+        while (cut_at(&hosts, ',', &rest)) /* the last one is what counts */
+                hosts = rest;
+        if (!memchr(hosts.at, ':', hosts.n) || memchr(hosts.at, '@', hosts.n))
                 return false;
         if (path.n > 0 && path.at[0] == '/')
                 return memchr(path.at, '@', path.n);
