@@ -2,9 +2,13 @@
 #include "bridge/checks.h"
 
 #include <arpa/inet.h>
+#include <celadon/transport.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
         TOPIC_BYTES_MAX = 255 - (int)sizeof("critical"), /* so that <topic>.<priority> can name a queue */
@@ -17,17 +21,16 @@ enum {
 const char *const bridge_priorities[BRIDGE_PRIORITIES_N] = {"audit", "debug",    "info",  "warn",
                                                             "error", "critical", "sample"};
 
-/* Never quotes the URL: its password would end up in the error. */
 bool bridge_check_transport(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node)
 {
-        size_t scheme_bytes = strspn(node->text, LETTERS_AND_DIGITS "+.-");
+        char why[512];
+        int r = cel_transport_check_url(node->text, why, sizeof(why));
 
-        if (scheme_bytes > 0 && strncmp(node->text + scheme_bytes, "://", 3) == 0)
-                return true;
-        bridge_report_node(d->report, node,
-                           "\"%s\" has no scheme, write a URL such as rabbit://user:password@host:5672/",
-                           field->key);
-        return false;
+        if (r == CEL_ENOMEM)
+                d->out_of_memory = true;
+        else if (r < 0)
+                bridge_report_node(d->report, node, "\"%s\" cannot be used, %s", field->key, why);
+        return r >= 0;
 }
 
 bool bridge_check_name(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node)
@@ -87,6 +90,21 @@ bool bridge_check_method(bridge_decoder *d, const bridge_schema_field *field, co
         bridge_report_node(d->report, node, "\"%s\" is %s, write POST, PUT or PATCH", field->key,
                            bridge_quote(node->text).text);
         return false;
+}
+
+bool bridge_check_ca_file(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node)
+{
+        struct stat status;
+        const char *problem = NULL;
+
+        if (stat(node->text, &status) < 0 || access(node->text, R_OK) < 0)
+                problem = strerror(errno);
+        else if (!S_ISREG(status.st_mode))
+                problem = "it is no file";
+        if (problem)
+                bridge_report_node(d->report, node, "\"%s\" is %s, which cannot be read: %s", field->key,
+                                   bridge_quote(node->text).text, problem);
+        return !problem;
 }
 
 /* 1 to 65535 in `n` digits. */

@@ -23,6 +23,7 @@ bool bridge_check_queue(bridge_decoder *d, const bridge_schema_field *field, con
 bool bridge_check_topic(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
 bool bridge_check_priority(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
 bool bridge_check_method(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
+bool bridge_check_ca_file(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
 bool bridge_check_url(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
 
 /* One child of the mapping `headers`: its name, its value, and that none before it has the same name. */

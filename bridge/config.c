@@ -126,8 +126,8 @@ static const bridge_schema_field to_fields[] = {
         {BRIDGE_KEY("timeout", bridge_read_duration, int64_t, bridge_target_config, timeout_ms), .min = 1,
          .max = 10 * MINUTE},
         {BRIDGE_KEY_WHOLE("headers", read_headers), .max = HEADERS_MAX},
-        {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file),
-         .max = URL_BYTES_MAX},
+        {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file), .max = URL_BYTES_MAX,
+         .check = bridge_check_ca_file},
 };
 static const bridge_schema_section to_section = BRIDGE_SECTION("in \"to\"", to_fields);
 

@@ -87,7 +87,7 @@ typedef void (*bridge_config_error_fn)(const char *line, void *arg);
 int bridge_config_load(const char *path, bridge_config_error_fn on_error, void *arg,
                        bridge_config **ret_config);
 
-/* The same from memory, without I/O. `name` is what errors call the file. */
+/* The same from memory; of the files that it names, it is seen whether they can be read. `name` is what errors call the file. */
 int bridge_config_parse(const char *name, const char *text, size_t text_bytes,
                         bridge_config_error_fn on_error, void *arg, bridge_config **ret_config);
 

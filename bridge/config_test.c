@@ -85,7 +85,7 @@ static const char whole[] =
         "                      pool: celadon, durable: true, auto_delete: true}\n"
         "    match: {event_type: \"compute.instance.*\", priority: [info, ERR*]}\n"
         "    to: {url: \"http://127.0.0.1:8080/events\", method: PUT, timeout: 2.5s,\n"
-        "         headers: {X-Source: celadon, Authorization: Bearer x}, ca_file: /path.pem}\n"
+        "         headers: {X-Source: celadon, Authorization: Bearer x}, ca_file: /etc/passwd}\n"
         "    concurrency: 32\n"
         "    max_attempts: 5\n"
         "    backoff: {base: 250ms, cap: 2m}\n"
@@ -123,7 +123,7 @@ TEST(every_key_arrives_in_its_member)
         CHECK_INT(route->to.headers_n, 2);
         CHECK_STR(route->to.headers[1].name, "Authorization");
         CHECK_STR(route->to.headers[1].value, "Bearer x");
-        CHECK_STR(route->to.ca_file, "/path.pem");
+        CHECK_STR(route->to.ca_file, "/etc/passwd");
         CHECK_INT(route->concurrency, 32);
         CHECK_INT(route->attempts_max, 5);
         CHECK_INT(route->backoff_ms_base, 250);
@@ -443,29 +443,56 @@ TEST(all_headers_together_fit_into_a_request_with_the_bridges_own)
                        "at most\n");
 }
 
-TEST(a_transport_needs_a_scheme_only)
+TEST(a_transport_is_a_url_that_can_be_opened)
 {
         static const bad_snippet snippets[] = {
                 {"transport: ''\n"
                  "routes: x\n",
                  "f:1:12: \"transport\" is empty, write at least one character\n"
                  "f:2:9: \"routes\" must be a list, not text\n"},
-                {"transport: localhost:5672\n"
+                {"transport: localhost\n"
                  "routes: x\n",
-                 "f:1:12: \"transport\" has no scheme, write a URL such as "
-                 "rabbit://user:password@host:5672/\n"
+                 "f:1:12: \"transport\" cannot be used, no scheme, such as \"rabbit://\", at the beginning\n"
+                 "f:2:9: \"routes\" must be a list, not text\n"},
+                {"routes: x\n"
+                 "transport: rabit://h/\n",
+                 "f:1:9: \"routes\" must be a list, not text\n"
+                 "f:2:12: \"transport\" cannot be used, there is no driver for \"rabit://\"; there is one "
+                 "for "
+                 "rabbit://user:password@host:5672/vhost\n"},
+                {"transport: rabbit://h:70000/\n"
+                 "routes: x\n",
+                 "f:1:12: \"transport\" cannot be used, port \"70000\" is not a number from 1 to 65535\n"
+                 "f:2:9: \"routes\" must be a list, not text\n"},
+                {"transport: rabbit://guest:secret@h/?ssll=true\n"
+                 "routes: x\n",
+                 "f:1:12: \"transport\" cannot be used, unknown option \"ssll\"; did you mean \"ssl\"?\n"
                  "f:2:9: \"routes\" must be a list, not text\n"},
         };
 
         CHECK_REFUSED(snippets);
-        check_accepted("transport: memory://\nroutes: [{name: a, from: {notifications: {}}, to: {url: "
-                       "'http://h/'}}]\n");
+}
+
+TEST(a_ca_file_can_be_read)
+{
+        static const bad_snippet snippets[] = {
+                {TO("{url: 'https://h/', ca_file: /no/such.pem}"),
+                 "f:4:30: \"ca_file\" is \"/no/such.pem\", which cannot be read: No such file or "
+                 "directory\n"},
+                {TO("{url: 'https://h/', ca_file: /}"),
+                 "f:4:30: \"ca_file\" is \"/\", which cannot be read: it is no file\n"},
+        };
+
+        CHECK_REFUSED(snippets);
 }
 
 TEST(a_transports_password_is_in_no_error)
 {
         static const char *const texts[] = {
                 "transport: //guest:secret@h/",
+                "transport: rabit://guest:secret@h/",
+                "transport: rabbit://guest:secret@h:70000/?ssll=1",
+                "transport: rabbit://guest:1,a?secret=b@h/",
                 "transport: \"rabbit://guest:secret@h/\\n\"",
                 "transport rabbit://guest:secret@h/",
                 "{transport rabbit://guest:secret@h/}",

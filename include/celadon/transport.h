@@ -26,13 +26,19 @@ typedef struct cel_queue {
 
 CEL_BEGIN
 
+/* Could this URL be opened? Looks at its text only: at no file that it names, at no bus.
+ * Waits:  never.
+ * Errors: CEL_EINVAL (the URL or one of its options), CEL_ENOSUPPORT (the scheme), CEL_ENOMEM; `why` is then a
+ *         sentence, in which the password never appears. */
+CEL_API int cel_transport_check_url(const char *url, char *why, size_t why_bytes);
+
 /* Open a transport on the ctx's loop; the ctx is a task's, here and wherever a transport is closed, freed or
  * consumed from, while any ctx may publish. Connecting goes on in the background; a bus that is down is no
  * error here.
  * Owns:   *ret_transport is yours. `url` is copied; its password never appears in a log or an error.
  * Waits:  never.
- * Errors: CEL_EINVAL (the URL or one of its options: the text says which), CEL_ENOSUPPORT (the scheme, or a
- *         thread's ctx), CEL_ENOMEM. */
+ * Errors: as cel_transport_check_url(); CEL_EINVAL (a file that the URL names), CEL_ENOSUPPORT (a thread's
+ *         ctx). */
 CEL_API int cel_transport_open(cel_ctx *ctx, const char *url, cel_transport **ret_transport);
 
 /* Wait until the transport is connected.

@@ -45,9 +45,13 @@ typedef struct cel__subscription_options {
 struct cel__driver {
         const char *scheme;
 
+        /* Could this URL be opened, as far as its text tells?
+         * Errors: CEL_EINVAL: `why` is a sentence. */
+        int (*check)(const cel__url *url, char *why, size_t why_bytes);
+
         /* Open a bus on the ctx's loop; connecting goes on in the background. Waits: never. Owns: `url` is
          * borrowed: cel__url_ref() to keep it.
-         * Errors: CEL_EINVAL (an option: the ctx has the text), CEL_ENOMEM. */
+         * Errors: CEL_EINVAL (an option or a file: the ctx has the text), CEL_ENOMEM. */
         int (*open)(cel_ctx *ctx, cel__url *url, void **ret_bus);
 
         int (*ready)(cel_ctx *ctx, void *bus);  /* as cel_transport_ready() */

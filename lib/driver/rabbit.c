@@ -100,6 +100,13 @@ static int options_of(const cel__url *url, cel__amqp_options *options, char *err
         return r < 0 ? r : 0;
 }
 
+static int rabbit_check(const cel__url *url, char *why, size_t why_bytes)
+{
+        cel__amqp_options options;
+
+        return options_of(url, &options, why, why_bytes);
+}
+
 /* One of the two connections, named after the program, as `rabbitmqctl list_connections` shows it. */
 static int open_connection(cel_ctx *ctx, cel__url *url, const char *purpose, cel__amqp **ret_amqp)
 {
@@ -285,6 +292,7 @@ static int rabbit_settle(cel__delivery *delivery, cel__settlement how)
 
 const cel__driver cel__rabbit_driver = {
         .scheme = "rabbit",
+        .check = rabbit_check,
         .open = rabbit_open,
         .ready = rabbit_ready,
         .close = rabbit_close,

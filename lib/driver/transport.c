@@ -4,6 +4,7 @@
 #include "driver/driver.h"
 #include "rt/runtime.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,22 +36,58 @@ int cel__transport_new(const cel__driver *driver, void *bus, cel_transport **ret
         return 0;
 }
 
+/* Read a URL and find its driver.
+ * Owns: *ret_url is yours. */
+static int read_url(const char *text, cel__url **ret_url, const cel__driver **ret_driver, char *why,
+                    size_t why_bytes)
+{
+        cel_auto(cel__url) *url = NULL;
+        const char *query = text + strcspn(text, "?");
+        int r = cel__url_parse(text, &url, why, why_bytes);
+
+        if (r < 0)
+                return r;
+        const cel__driver *driver = find_driver(url->scheme);
+        if (!driver) {
+                snprintf(why, why_bytes,
+                         "there is no driver for \"%.32s://\"; there is one for "
+                         "rabbit://user:password@host:5672/vhost",
+                         url->scheme);
+                return CEL_ENOSUPPORT;
+        }
+        r = driver->check(url, why, why_bytes);
+        if (r < 0) {
+                if (strchr(query, '@')) /* what looks like options may be a password, with a "?" in it */
+                        snprintf(why, why_bytes,
+                                 "its options are wrong; if they are part of a password, write its special "
+                                 "characters as %%XX");
+                return r;
+        }
+        *ret_url = CEL_TAKE(url);
+        *ret_driver = driver;
+        return 0;
+}
+
+int cel_transport_check_url(const char *text, char *why, size_t why_bytes)
+{
+        cel_auto(cel__url) *url = NULL;
+        const cel__driver *driver;
+
+        return read_url(text, &url, &driver, why, why_bytes);
+}
+
 int cel_transport_open(cel_ctx *ctx, const char *text, cel_transport **ret_transport)
 {
         cel_auto(cel__url) *url = NULL;
-        char error[512] = "out of memory";
+        const cel__driver *driver;
+        char why[512];
+
         if (cel_ctx_loop(ctx) < 0)
                 return cel_fail(ctx, CEL_ENOSUPPORT,
                                 "a transport is opened by a task, on the loop it lives on");
-        int r = cel__url_parse(text, &url, error, sizeof(error));
+        int r = read_url(text, &url, &driver, why, sizeof(why));
         if (r < 0)
-                return cel_fail(ctx, r, "transport URL: %s", error);
-        const cel__driver *driver = find_driver(url->scheme);
-        if (!driver)
-                return cel_fail(ctx, CEL_ENOSUPPORT,
-                                "transport URL: there is no driver for \"%s://\"; there is one for "
-                                "rabbit://user:password@host:5672/vhost",
-                                url->scheme);
+                return cel_fail(ctx, r, "transport URL: %s", why);
         void *bus;
         r = driver->open(ctx, url, &bus);
         if (r < 0)
