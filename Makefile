@@ -1,7 +1,7 @@
 # The front door; meson and ninja do the work. `make help` lists the targets.
 SECONDS = 60
 
-.PHONY: all test demo check format fuzz bench clean help
+.PHONY: all test demo check format fuzz bench bench-micro clean help
 
 all: ## build into build/
 	@tools/setup build
@@ -30,6 +30,11 @@ bench: ## the bridge beside its peers
 	@$(MAKE) --no-print-directory all
 	@bench/run
 
+bench-micro: ## the runtime beside its peers
+	@tools/setup build bench
+	@$(MAKE) --no-print-directory all
+	@bench/micro
+
 fuzz: ## run each fuzz target for SECONDS=60
 	@tools/setup build fuzz
 	@fuzz/run $(SECONDS)
@@ -38,4 +43,4 @@ clean: ## remove everything that was built
 	@rm -rf build build-*
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile
