@@ -53,7 +53,10 @@ cel__switch:                            /* rdi: void **save_sp, rsi: void *sp */
         popq    %rbp
         .cfi_adjust_cfa_offset -8
         .cfi_restore %rbp
-        ret
+        popq    %rdx
+        .cfi_adjust_cfa_offset -8
+        .cfi_register %rip, %rdx
+        jmp     *%rdx                   /* not ret: that is predicted to go where this fiber was called from */
         .cfi_endproc
         .size   cel__switch, . - cel__switch
 
