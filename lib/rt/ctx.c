@@ -42,7 +42,7 @@ int cel__ctx_init(cel_ctx *ctx, cel_runtime *runtime, cel__loop *loop, const cha
         ctx->runtime = runtime;
         ctx->loop = loop;
         ctx->deadline = CEL_TIME_NEVER;
-        snprintf(ctx->name, sizeof(ctx->name), "%s", name);
+        memcpy(ctx->name, name, strnlen(name, sizeof(ctx->name) - 1)); /* snprintf() takes a task's tenth */
         if (parent && parent->request_id) {
                 ctx->request_id = strdup(parent->request_id);
                 if (!ctx->request_id)
