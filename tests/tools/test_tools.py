@@ -137,7 +137,7 @@ def test_format_names_the_files_that_are_laid_out_otherwise(tree):
 
 PROJECT = '''project('toy', 'c')
 assert(get_option('tests'))
-test('toy', find_program('toy_test'), protocol: 'tap')
+test('toy', find_program('toy_test'), protocol: 'tap', suite: 'rt')
 '''
 
 
@@ -155,15 +155,15 @@ def last_line(output):
     return output.splitlines()[-1]
 
 
-def test_run_tests_counts_each_tap_result_in_both_builds(toy):
+def test_run_tests_counts_each_tap_result_in_three_builds_and_once_more_under_valgrind(toy):
     result = toy.run('run-tests', 'unit')
-    assert (result.returncode, last_line(result.stdout)) == (0, '4 passed, 0 failed')
+    assert (result.returncode, last_line(result.stdout)) == (0, '8 passed, 0 failed')
 
 
 @pytest.mark.parametrize('script, line, words', [
-    ('echo 1..2; echo ok 1 - one; echo "not ok 2 - two"; exit 1', '2 passed, 2 failed', 'failed: unit, plain: toy: two'),
-    ('echo 1..3; echo ok 1 - one; echo last words >&2; kill -ABRT $$', '2 passed, 2 failed', 'last words'),
-    ('echo 1..1; echo ok 1 - one; echo "leaked 8 bytes" >&2; exit 1', '2 passed, 2 failed', 'leaked 8 bytes'),
+    ('echo 1..2; echo ok 1 - one; echo "not ok 2 - two"; exit 1', '4 passed, 4 failed', 'failed: unit, plain: toy: two'),
+    ('echo 1..3; echo ok 1 - one; echo last words >&2; kill -ABRT $$', '4 passed, 4 failed', 'last words'),
+    ('echo 1..1; echo ok 1 - one; echo "leaked 8 bytes" >&2; exit 1', '4 passed, 4 failed', 'leaked 8 bytes'),
     ('echo 1..0', '0 passed, 0 failed', ''),
 ])
 def test_run_tests_fails_with_the_output_of_what_failed(toy, script, line, words):
@@ -177,10 +177,10 @@ def test_run_tests_fails_when_the_build_does(toy):
     toy.write('broken.c', 'int f(void) { return }\n')
     toy.write('meson.build', PROJECT + "static_library('broken', 'broken.c')\n")
     output = toy.complaint('run-tests', 'unit')
-    assert last_line(output) == '0 passed, 2 failed'
+    assert last_line(output) == '0 passed, 3 failed'
     assert 'broken.c:1' in output
     toy.write('meson.build', PROJECT + 'nonsense(\n')
-    assert last_line(toy.complaint('run-tests', 'unit')) == '0 passed, 2 failed'
+    assert last_line(toy.complaint('run-tests', 'unit')) == '0 passed, 3 failed'
 
 
 def test_run_tests_counts_functional_tests_and_runs_marked_ones_again(toy):
