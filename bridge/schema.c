@@ -6,8 +6,10 @@
 #include <strings.h>
 
 enum {
+        KEYS_MAX = 32,            /* of a section, that are suggested */
         WORD_BYTES_MAX = 32,      /* of what gets a suggestion */
         EDITS_MAX = 2,            /* between a word and its suggestion */
+        PREFIX_BYTES_MIN = 3,     /* or what they begin with, if one of them is no more than that */
         TEXT_BYTES_DEFAULT = 255, /* what AMQP allows for a name */
         FRACTION_DIGITS_MAX = 9,
 };
@@ -192,6 +194,14 @@ static unsigned edits_between(const char *a, const char *b)
         return row[b_bytes];
 }
 
+/* Is one of them the beginning of the other, case aside? */
+static bool begins_like(const char *a, const char *b)
+{
+        size_t a_bytes = strlen(a), b_bytes = strlen(b), n = a_bytes < b_bytes ? a_bytes : b_bytes;
+
+        return n >= PREFIX_BYTES_MIN && strncasecmp(a, b, n) == 0;
+}
+
 const char *bridge_suggest(const char *word, const char *const *known, size_t known_n)
 {
         const char *closest = NULL;
@@ -205,30 +215,63 @@ const char *bridge_suggest(const char *word, const char *const *known, size_t kn
                         closest = known[i];
                 }
         }
+        for (size_t i = 0; i < known_n && !closest; i++)
+                if (begins_like(word, known[i])) /* "warning" is "warn" */
+                        closest = known[i];
         return closest;
+}
+
+static const bridge_schema_field *find_field(const bridge_schema_section *section, const char *key)
+{
+        for (size_t i = 0; i < section->fields_n; i++)
+                if (strcmp(section->fields[i].key, key) == 0)
+                        return &section->fields[i];
+        return NULL;
+}
+
+/* The field that was probably meant by a key that is not known; NULL if none comes close. */
+static const bridge_schema_field *meant_field(const bridge_schema_section *section, const char *key)
+{
+        const char *keys[KEYS_MAX] = {NULL}, *meant;
+        size_t keys_n = section->fields_n < KEYS_MAX ? section->fields_n : KEYS_MAX;
+
+        for (size_t i = 0; i < keys_n; i++)
+                keys[i] = section->fields[i].key;
+        meant = bridge_suggest(key, keys, keys_n);
+        return meant ? find_field(section, meant) : NULL;
+}
+
+/* The section inside of this one that has such a key; NULL if none does. */
+static const bridge_schema_section *find_home(const bridge_schema_section *section, const char *key)
+{
+        for (size_t i = 0; i < section->fields_n; i++) {
+                const bridge_schema_section *inner = section->fields[i].section, *home;
+
+                if (!inner)
+                        continue;
+                home = find_field(inner, key) ? inner : find_home(inner, key);
+                if (home)
+                        return home;
+        }
+        return NULL;
 }
 
 static void report_unknown_key(bridge_decoder *d, const bridge_schema_section *section,
                                const bridge_yaml_node *key)
 {
-        enum { KEYS_MAX = 32 };
-        const char *keys[KEYS_MAX], *meant;
-        char listed[512] = "";
-        size_t keys_n = section->fields_n < KEYS_MAX ? section->fields_n : KEYS_MAX;
+        const bridge_schema_section *home = find_home(section, key->text);
+        const bridge_schema_field *meant = meant_field(section, key->text);
+        char listed[512] = "", fix[128] = ".";
 
-        for (size_t i = 0, used = 0; i < keys_n; i++) {
-                keys[i] = section->fields[i].key;
-                if (used < sizeof(listed))
-                        used += (size_t)snprintf(listed + used, sizeof(listed) - used, "%s%s",
-                                                 i > 0 ? ", " : "", keys[i]);
-        }
-        meant = bridge_suggest(key->text, keys, keys_n);
-        if (meant)
-                bridge_report_node(d->report, key, "unknown key %s %s, did you mean \"%s\"? Known keys: %s",
-                                   bridge_quote(key->text).text, section->where, meant, listed);
-        else
-                bridge_report_node(d->report, key, "unknown key %s %s. Known keys: %s",
-                                   bridge_quote(key->text).text, section->where, listed);
+        for (size_t i = 0, used = 0; i < section->fields_n && used < sizeof(listed); i++)
+                used += (size_t)snprintf(listed + used, sizeof(listed) - used, "%s%s", i > 0 ? ", " : "",
+                                         section->fields[i].key);
+        if (home)
+                snprintf(fix, sizeof(fix), ", it belongs %s.", home->where);
+        else if (meant)
+                snprintf(fix, sizeof(fix), ", did you mean \"%s\"?", meant->key);
+        bridge_report_node(d->report, key, "unknown key %s %s%s Known keys: %s", bridge_quote(key->text).text,
+                           section->where, fix, listed);
 }
 
 static void report_null(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node)
@@ -242,12 +285,15 @@ static void report_null(bridge_decoder *d, const bridge_schema_field *field, con
         bridge_report_node(d->report, node, "\"%s\" has no value, %s", field->key, fix);
 }
 
-static const bridge_schema_field *find_field(const bridge_schema_section *section, const char *key)
+/* Is one of the mapping's keys, which was reported as unknown, probably meant to be this field? */
+static bool is_misspelt(const bridge_schema_section *section, const bridge_yaml_node *node,
+                        const bridge_schema_field *field)
 {
-        for (size_t i = 0; i < section->fields_n; i++)
-                if (strcmp(section->fields[i].key, key) == 0)
-                        return &section->fields[i];
-        return NULL;
+        for (const bridge_yaml_node *child = node->first; child; child = child->next)
+                if (!find_field(section, child->key->text) && !find_home(section, child->key->text) &&
+                    meant_field(section, child->key->text) == field)
+                        return true;
+        return false;
 }
 
 void bridge_read_section(bridge_decoder *d, const bridge_schema_section *section,
@@ -264,7 +310,8 @@ void bridge_read_section(bridge_decoder *d, const bridge_schema_section *section
                         field->read(d, field, child, (char *)object + field->offset);
         }
         for (size_t i = 0; i < section->fields_n; i++)
-                if (section->fields[i].required && !bridge_yaml_get(node, section->fields[i].key))
+                if (section->fields[i].required && !bridge_yaml_get(node, section->fields[i].key) &&
+                    !is_misspelt(section, node, &section->fields[i]))
                         bridge_report_node(d->report, node, "missing key \"%s\" %s, it is required",
                                            section->fields[i].key, section->where);
 }

@@ -67,7 +67,8 @@ struct bridge_schema_field {
 #define BRIDGE_KEY_WHOLE(name, reader) .key = (name), .read = (reader), .offset = 0
 
 /* Read the mapping `node` into `object`, key by key: unknown keys are reported, with the one that was
- * probably meant, and so are required keys that are missing. */
+ * probably meant or the section inside of this one where they belong, and so are required keys that are
+ * missing, unless they are among those probably meant. */
 void bridge_read_section(bridge_decoder *d, const bridge_schema_section *section,
                          const bridge_yaml_node *node, void *object);
 
@@ -95,7 +96,8 @@ bool bridge_check_kind(bridge_decoder *d, const char *what, const bridge_yaml_no
                        bridge_yaml_kind kind);
 bool bridge_check_text(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
 
-/* The known word closest to `word`, if close enough to be what was meant; else NULL. */
+/* The known word closest to `word`, if close enough to be what was meant: two letters away at most, or one is the
+ * beginning of the other. Else NULL. */
 const char *bridge_suggest(const char *word, const char *const *known, size_t known_n);
 
 /* Replace an owned text by a copy of `text`. */

@@ -232,6 +232,18 @@ TEST(a_suggestion_is_at_most_two_edits_and_half_the_word_away)
         CHECK(!bridge_suggest("a_word_that_is_longer_than_any_key_could_be", known, 4));
 }
 
+TEST(a_word_that_goes_on_where_another_ends_is_suggested_if_none_is_closer)
+{
+        static const char *const known[] = {"to", "warn", "warm", "max_attempts"};
+
+        CHECK_STR(bridge_suggest("Warning", known, 4), "warn");
+        CHECK_STR(bridge_suggest("max", known, 4), "max_attempts");
+        CHECK_STR(bridge_suggest("warms", known, 4), "warm");
+        CHECK(!bridge_suggest("topics", known, 4));
+        CHECK(!bridge_suggest("ma", known, 4));
+        CHECK(!bridge_suggest("", known, 4));
+}
+
 TEST(a_duration_is_written_as_people_write_it)
 {
         CHECK_STR(bridge_duration(0).text, "0s");
