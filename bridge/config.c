@@ -225,6 +225,43 @@ static void check_waits(bridge_decoder *d, const bridge_route_config *route, con
                         bridge_duration(hold_ms - sending_ms).text, bridge_duration(BRIDGE_HOLD_MS_MAX).text);
 }
 
+static void check_priority_glob(bridge_decoder *d, const bridge_route_config *route,
+                                const bridge_yaml_node *glob)
+{
+        char *const *priorities = route->from.priorities;
+        const char *meant;
+        char listed[128] = "";
+        size_t n = 0;
+
+        for (size_t used = 0; priorities[n]; n++) {
+                if (bridge_glob_nocase(glob->text, priorities[n]))
+                        return;
+                if (used < sizeof(listed))
+                        used += (size_t)snprintf(listed + used, sizeof(listed) - used, "%s%s",
+                                                 n > 0 ? ", " : "", priorities[n]);
+        }
+        meant = bridge_suggest(glob->text, (const char *const *)priorities, n);
+        bridge_report_node(
+                d->report, glob,
+                "\"priority\" is %s, which matches none of this route's \"priorities\" (%s), %s%s%s",
+                bridge_quote(glob->text).text, listed,
+                meant ? "did you mean \"" : "leave it out or add it to those", meant ? meant : "",
+                meant ? "\"?" : "");
+}
+
+/* Does each pattern for priorities have one to match? Else it waits for events that never come. */
+static void check_priority_globs(bridge_decoder *d, const bridge_route_config *route,
+                                 const bridge_yaml_node *node)
+{
+        const bridge_yaml_node *globs = bridge_yaml_get(bridge_yaml_get(node, "match"), "priority");
+
+        if (globs && globs->kind == BRIDGE_YAML_TEXT)
+                check_priority_glob(d, route, globs);
+        else if (globs)
+                for (const bridge_yaml_node *glob = globs->first; glob; glob = glob->next)
+                        check_priority_glob(d, route, glob);
+}
+
 static const char *common_item(char **a, char **b)
 {
         for (char **x = a; *x; x++)
@@ -312,6 +349,7 @@ static void check_route(bridge_decoder *d, const bridge_config *config, const br
                         const bridge_yaml_node *node)
 {
         check_waits(d, route, node);
+        check_priority_globs(d, route, node);
         if (!check_dead_letter(d, route, route, node))
                 return;
         for (size_t i = 0; i < config->routes_n; i++)

@@ -582,6 +582,29 @@ TEST(a_message_may_not_be_held_until_rabbitmq_closes_the_channel)
                        "   to: {url: 'http://h/', timeout: 9m}, backoff: {base: 2m, cap: 2m}}\n"); /* 20m */
 }
 
+TEST(a_priority_that_no_event_of_the_route_has_is_refused)
+{
+        static const bad_snippet snippets[] = {
+                {ROUTE("match: {priority: warning}"),
+                 "f:4:19: \"priority\" is \"warning\", which matches none of this route's \"priorities\" "
+                 "(audit, debug, "
+                 "info, warn, error, critical, sample), did you mean \"warn\"?\n"},
+                {TRANSPORT "routes:\n- {name: a, from: {notifications: {priorities: [info, error]}}, to: "
+                           "{url: 'http://h/'},\n"
+                           "match: {priority: [INFO, 'warn', 'e?ror', 'x*']}}\n",
+                 "f:4:26: \"priority\" is \"warn\", which matches none of this route's \"priorities\" (info, "
+                 "error), "
+                 "leave it out or add it to those\n"
+                 "f:4:43: \"priority\" is \"x*\", which matches none of this route's \"priorities\" (info, "
+                 "error), "
+                 "leave it out or add it to those\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted(ROUTE("match: {priority: '*'}"));
+        check_accepted(ROUTE("match: {priority: [Warn, CRIT*]}"));
+}
+
 TEST(two_routes_may_not_take_from_one_queue)
 {
         static const bad_snippet snippets[] = {
