@@ -195,8 +195,8 @@ def test_the_copies_that_reconnects_bring_do_not_add_up(bus, api, start_bridge, 
     """While the API fails, each reconnect brings all events once more: those that wait are forgotten, those that were
     delivered meanwhile are not sent again."""
     api.respond = lambda request: 503
-    settings = dict(concurrency=16, max_attempts=40, backoff={'base': '300ms', 'cap': '300ms'})
-    bridge = start_bridge(bridge_config(bus.url(), route(api.url, **settings))).ready()
+    settings = dict(concurrency=16, max_attempts=400, backoff={'base': '300ms', 'cap': '300ms'})  # more than three reconnects take
+    bridge = start_bridge(bridge_config(bus.url(), route(api.url, to={'url': api.url, 'timeout': '2s'}, **settings))).ready()
     texts = publish_events(bus, rng, 100)
     api.requests.wait_for(16)
 
