@@ -15,10 +15,8 @@ static int on_notification(cel_ctx *ctx, const cel_notification *n, void *arg)
 
 static int listen_until_stopped(cel_ctx *ctx, void *url)
 {
-        cel_notification_listener_options options = {.exchange = "nova",
-                                                     .pool = "example",
-                                                     .on_notification = on_notification,
-                                                     .allow_requeue = true};
+        cel_notification_listener_options options = {
+                .exchange = "nova", .pool = "example", .on_notification = on_notification};
         cel_auto(cel_transport) *bus = NULL;
         cel_notification_listener *listener;
 
