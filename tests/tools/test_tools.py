@@ -201,6 +201,34 @@ def test_not(): pass
 
 
 @pytest.fixture
+def ci(tree):
+    """A function that runs what CI runs, with these scripts as tools/setup and tools/run-tests."""
+    shutil.copy(ROOT / 'Makefile', tree.root)
+    shutil.copytree(ROOT / '.ci', tree.root / '.ci')
+
+    def run(setup, run_tests='exit 1'):
+        tree.write('tools/setup', f'#!/bin/sh\n{setup}\n')
+        tree.write('tools/run-tests', f'#!/bin/sh\n{run_tests}\n')
+        return tree.run('../.ci/run')
+
+    return run
+
+
+def test_ci_ends_with_the_count_of_the_tests(ci):
+    result = ci('exit 0', 'echo 3 passed, 0 failed')
+    assert (result.returncode, result.stdout) == (0, '3 passed, 0 failed\n')
+    result = ci('exit 0', 'echo 3 passed, 1 failed; exit 1')
+    assert (result.returncode != 0, result.stdout) == (True, '3 passed, 1 failed\n')
+
+
+@pytest.mark.parametrize('setup, run_tests', [('echo no network >&2; exit 1', ''), ('exit 1', ''), ('exit 0', 'kill -9 $$')])
+def test_ci_counts_one_failure_when_there_is_no_count(ci, setup, run_tests):
+    result = ci(setup, run_tests)
+    assert (result.returncode != 0, last_line(result.stdout)) == (True, '0 passed, 1 failed')
+    assert ('no network' in result.stdout) == ('no network' in setup)
+
+
+@pytest.fixture
 def machine(tree):
     """A Debian where commands are ours: nothing installed, no root, no sudo; `tools/setup` runs with it as PATH."""
     tree.write('bin/id', '#!/bin/sh\necho 1000\n')
