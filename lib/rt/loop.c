@@ -56,6 +56,7 @@ int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_
         uv_timer_init(&loop->uv, &loop->alarm);
         loop->alarm.data = loop;
         cel__list_init(&loop->ready);
+        cel__list_init(&loop->spare_tasks);
         cel__list_init(&loop->deferred);
         cel__timers_init(&loop->timers);
         cel__stack_pool_init(&loop->stacks, stack_bytes);
@@ -141,6 +142,7 @@ void cel__loop_fini(cel__loop *loop)
         if (uv_loop_close(&loop->uv) < 0)
                 cel__misuse("a runtime was freed while descriptors or signals were still watched");
         cel__timers_fini(&loop->timers);
+        cel__task_free_spare(loop);
         cel__stack_pool_fini(&loop->stacks);
 }
 

@@ -42,6 +42,8 @@ typedef struct cel__loop {
         cel__timers timers;
         cel__list deferred;
         cel__stack_pool stacks;
+        cel__list spare_tasks; /* owned; ended tasks, whose memory and stacks the next ones get */
+        unsigned spare_tasks_n;
         int64_t alarm_ms;    /* what `alarm` is set to, on uv's clock; 0: not set */
         int timer_fd;        /* owned; the alarm when a foreign loop waits for us; -1: none does */
         int64_t timer_fd_ns; /* what it is set to; CEL_TIME_NEVER: not set */

@@ -5,6 +5,15 @@
 #include "rt/runtime.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum {
+#if defined(CEL__ASAN)
+        SPARE_TASKS_MAX = 0, /* so that whoever uses a task after its end is caught */
+#else
+        SPARE_TASKS_MAX = 256, /* of a loop */
+#endif
+};
 
 cel_task *cel__ctx_task(const cel_ctx *ctx)
 {
@@ -15,11 +24,59 @@ cel_task *cel__ctx_task(const cel_ctx *ctx)
  * ---------------------------------------------------------------------------------------------------------
  */
 
+/* A task's memory, zeroed, and its stack: those of a task that ended on this loop, if possible. NULL when memory is
+ * out. */
+static cel_task *get_memory(cel__loop *loop)
+{
+        cel__list *spare = cel__loop_is_here(loop) ? cel__list_pop(&loop->spare_tasks) : NULL;
+        cel_task *task = spare ? cel__task_from_ready_node(spare) : malloc(sizeof(*task));
+
+        if (!task)
+                return NULL;
+        cel__stack *stack = spare ? task->stack : cel__stack_get(&loop->stacks);
+        if (!stack) {
+                free(task);
+                return NULL;
+        }
+        if (spare)
+                loop->spare_tasks_n--;
+        memset(task, 0, sizeof(*task));
+        task->stack = stack;
+        return task;
+}
+
+/* On the loop's thread. Keep the memory of a task that has ended, and its stack, for the next one; false: there are
+ * enough. */
+static bool keep_memory(cel__loop *loop, cel_task *task)
+{
+        if (loop->spare_tasks_n >= SPARE_TASKS_MAX)
+                return false;
+        loop->spare_tasks_n++;
+        cel__list_append(loop->spare_tasks.next, &task->ready_node); /* to the front: its stack is warm */
+        return true;
+}
+
+void cel__task_free_spare(cel__loop *loop)
+{
+        for (cel__list *node; (node = cel__list_pop(&loop->spare_tasks));) {
+                cel_task *task = cel__task_from_ready_node(node);
+
+                cel__stack_put(&loop->stacks, task->stack);
+                free(task);
+        }
+        loop->spare_tasks_n = 0;
+}
+
+static void task_fini(cel_task *task)
+{
+        cel__future_fini(&task->future);
+        cel__ctx_fini(&task->ctx);
+}
+
 static void task_free(cel_task *task)
 {
         cel_assert(task->state == CEL__TASK_ENDED && !task->stack);
-        cel__future_fini(&task->future);
-        cel__ctx_fini(&task->ctx);
+        task_fini(task);
         free(task);
 }
 
@@ -69,9 +126,13 @@ static void task_bury(cel_task *task)
         if (cel__stack_overflowed(task->stack))
                 cel__task_overflowed(task);
         cel__fiber_fini(&task->fiber);
+        cel__runtime_task_leave(task->ctx.runtime, loop);
+        if (atomic_load_explicit(&task->refs, memory_order_acquire) == 1 && keep_memory(loop, task)) {
+                task_fini(task); /* nobody else has it, so nobody will */
+                return;
+        }
         cel__stack_put(&loop->stacks, task->stack);
         task->stack = NULL;
-        cel__runtime_task_leave(task->ctx.runtime, loop);
         cel_task_unref(task);
 }
 
@@ -149,17 +210,13 @@ void cel_task_cancel(cel_task *task)
 static int task_new(cel_scope *scope, cel__loop *loop, const cel_ctx *parent, const char *name,
                     cel_task **ret_task)
 {
-        cel_task *task = calloc(1, sizeof(*task));
+        cel_task *task = get_memory(loop);
 
         if (!task)
                 return CEL_ENOMEM;
         int r = cel__ctx_init(&task->ctx, scope->runtime, loop, name, parent);
-        if (r >= 0) {
-                task->stack = cel__stack_get(&loop->stacks);
-                r = task->stack ? 0 : CEL_ENOMEM;
-        }
         if (r < 0) {
-                cel__ctx_fini(&task->ctx);
+                cel__stack_put(&loop->stacks, task->stack);
                 free(task);
                 return r;
         }

@@ -85,6 +85,9 @@ void cel__task_run(cel_task *task);
 /* Abort: it has left its stack. */
 _Noreturn void cel__task_overflowed(const cel_task *task);
 
+/* Free what ended tasks have left for the next ones. */
+void cel__task_free_spare(cel__loop *loop);
+
 /* Switch from `task`, which runs, to the hub; returns when somebody wakes it. */
 void cel__task_park(cel_task *task);
 

@@ -318,3 +318,57 @@ TEST(a_spawned_task_inherits_the_request_id)
         CHECK_STR(text, "child/req-7");
         fixture_free(&f);
 }
+
+static int leave_traces(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        cel_ctx_set_request_id(ctx, "req-1");
+        cel_ctx_cancel(ctx);
+        return cel_fail(ctx, CEL_EPROTO, "of the first");
+}
+
+static int look_for_traces(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        CHECK_STR(cel_ctx_request_id(ctx), "");
+        CHECK_STR(cel_ctx_error_text(ctx, CEL_EPROTO), cel_error_text(CEL_EPROTO));
+        CHECK_STR(cel_ctx_name(ctx), "b");
+        CHECK(!cel_ctx_canceled(ctx));
+        CHECK_INT(cel_ctx_deadline(ctx).ns, CEL_TIME_NEVER.ns);
+        return cel_yield(ctx);
+}
+
+static void run_to_its_end(cel_ctx *ctx, cel_scope *scope, const char *name, cel_task_fn fn,
+                           cel_task **ret_task)
+{
+        CHECK_INT(cel_spawn(ctx, scope, name, fn, NULL, ret_task), 0);
+        while (cel_scope_tasks(scope) > 0)
+                CHECK_INT(cel_yield(ctx), 0);
+}
+
+/* One after the other, so that each may get the memory of the one before, unless somebody still holds that. */
+static int run_one_by_one(cel_ctx *ctx, void *arg)
+{
+        cel_task **ret_kept = arg;
+        cel_scope *scope;
+
+        CHECK_INT(cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope), 0);
+        run_to_its_end(ctx, scope, "a long name", leave_traces, NULL);
+        run_to_its_end(ctx, scope, "b", look_for_traces, NULL);
+        run_to_its_end(ctx, scope, "kept", leave_traces, ret_kept);
+        for (int i = 0; i < 1000; i++)
+                run_to_its_end(ctx, scope, "b", look_for_traces, NULL);
+        CHECK_INT(cel_scope_close(ctx, scope), CEL_EPROTO);
+        return 0;
+}
+
+TEST(a_task_knows_nothing_of_those_before_it_and_one_that_is_held_keeps_its_result)
+{
+        fixture f = fixture_new();
+        cel_task *kept = NULL;
+
+        CHECK_RESULT(fixture_spawn(&f, "parent", run_one_by_one, &kept), 0);
+        CHECK_RESULT(kept, CEL_EPROTO);
+        cel_task_unref(kept);
+        fixture_free(&f);
+}
