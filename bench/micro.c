@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "micro.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,10 +34,21 @@ double micro_cpu_ns(void)
         return read_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-void micro_spin(double ns)
+static cpu_set_t allowed; /* the cores that we may use */
+
+void micro_pin(micro_core core)
 {
-        for (double end = micro_now_ns() + ns; micro_now_ns() < end;)
-                ;
+        unsigned chosen = 0, seen = 0;
+        cpu_set_t one;
+
+        for (unsigned i = 0; i < CPU_SETSIZE && seen <= core; i++)
+                if (CPU_ISSET(i, &allowed)) {
+                        chosen = i;
+                        seen++;
+                }
+        CPU_ZERO(&one);
+        CPU_SET(chosen, &one);
+        micro_expect(sched_setaffinity(0, sizeof(one), &one), "affinity"); /* 0: of this thread */
 }
 
 void micro_expect(int r, const char *what)
@@ -55,6 +67,7 @@ int micro_main(int argc, char **argv, const micro_measure *measures)
                 fprintf(stderr, "usage: %s MEASURE\n", argv[0]);
                 return 2;
         }
+        micro_expect(sched_getaffinity(0, sizeof(allowed), &allowed), "affinity");
         unsigned n = OPERATIONS_FIRST;
         double ns = measures->run(n);
         while (ns < ENOUGH_MS * 1e6 && n < OPERATIONS_MAX) {
@@ -88,12 +101,13 @@ double micro_latency(unsigned n, void (*tell)(void *arg), void *arg)
 {
         n = n < SAMPLES_MAX ? n : SAMPLES_MAX;
         for (unsigned i = 0; i < n; i++) {
-                micro_spin(PAUSE_US * 1e3);
+                for (double end = micro_now_ns() + PAUSE_US * 1e3; micro_now_ns() < end;)
+                        sched_yield(); /* the other may need this core */
                 atomic_store(&answered_ns, 0);
                 atomic_store(&called_ns, micro_now_ns());
                 tell(arg);
                 while (atomic_load(&answered_ns) == 0)
-                        ;
+                        sched_yield();
                 samples[i] = atomic_load(&answered_ns) - atomic_load(&called_ns);
         }
         qsort(samples, n, sizeof(*samples), compare);

@@ -22,16 +22,22 @@ double micro_now_ns(void);
 /* What this process has spent on a core: for whatever happens on one thread, so that other processes do not count. */
 double micro_cpu_ns(void);
 
-/* Keep this core busy for `ns`. */
-void micro_spin(double ns);
+/* Where a thread runs decides what waking it costs; so the threads of one measure are told. */
+typedef enum micro_core {
+        MICRO_FIRST,
+        MICRO_OTHER, /* the first again, if there is one only */
+} micro_core;
+
+/* Have the calling thread run on that core only. */
+void micro_pin(micro_core core);
 
 /* End the program unless `r` is 0 or more. */
 void micro_expect(int r, const char *what);
 
 /* --- How soon another thread takes note of something ------------------------------------------ */
 
-/* One thread calls micro_call() and `tell`, the other is woken by that and calls micro_answer(); once for each
- * sample, long enough apart that the other waits in the kernel by then. Returns the median, `n` times. */
+/* One thread calls this, and it calls `tell`; the other is woken by that and calls micro_answer(). Again for each of
+ * `n` samples, long enough apart that the other waits in the kernel by then. Returns the median, `n` times. */
 double micro_latency(unsigned n, void (*tell)(void *arg), void *arg);
 void micro_answer(void);
 

@@ -187,6 +187,8 @@ static double measure_timer(unsigned n)
 typedef struct flow {
         cel_channel *to, *from; /* `from` NULL: one way only */
         unsigned n;
+        int loop;        /* the receiver's; the sender is on loop 0 */
+        micro_core core; /* likewise */
 } flow;
 
 static cel_channel *make_channel(size_t items_max)
@@ -217,6 +219,7 @@ static int receive_all(cel_ctx *ctx, void *arg)
         unsigned item;
         int r = 0;
 
+        micro_pin(f->core);
         for (unsigned i = 0; i < f->n && r >= 0; i++) {
                 r = cel_channel_receive(ctx, f->to, &item);
                 if (r >= 0 && f->from)
@@ -225,13 +228,13 @@ static int receive_all(cel_ctx *ctx, void *arg)
         return r;
 }
 
-/* The receiver on loop `loop`, this task sends, on loop 0. */
-static double run_flow(cel_ctx *ctx, flow f, int loop)
+static double run_flow(cel_ctx *ctx, flow f)
 {
-        double (*now_ns)(void) = loop == 0 ? micro_cpu_ns : micro_now_ns;
+        double (*now_ns)(void) = f.loop == 0 ? micro_cpu_ns : micro_now_ns;
         cel_scope *scope = open_scope(ctx);
 
-        spawn(ctx, scope, loop, receive_all, &f);
+        micro_pin(MICRO_FIRST);
+        spawn(ctx, scope, f.loop, receive_all, &f);
         double start = now_ns();
         micro_expect(send_all(ctx, &f), "send");
         micro_expect(cel_scope_close(ctx, scope), "receive");
@@ -243,7 +246,7 @@ static double run_flow(cel_ctx *ctx, flow f, int loop)
 
 static double run_channel(cel_ctx *ctx, unsigned n)
 {
-        return run_flow(ctx, (flow){.to = make_channel(0), .n = n}, 0);
+        return run_flow(ctx, (flow){.to = make_channel(0), .n = n});
 }
 
 static double measure_channel(unsigned n)
@@ -253,22 +256,32 @@ static double measure_channel(unsigned n)
 
 static double run_handoff(cel_ctx *ctx, unsigned n)
 {
-        return run_flow(ctx, (flow){.to = make_channel(1), .from = make_channel(1), .n = n / 2}, 1);
+        return run_flow(ctx, (flow){make_channel(1), make_channel(1), n / 2, 1, MICRO_OTHER});
 }
 
 static double measure_handoff(unsigned n)
 {
-        return in_runtime(2, run_handoff, n);
+        return in_runtime(LOOPS, run_handoff, n);
+}
+
+static double run_handoff_near(cel_ctx *ctx, unsigned n)
+{
+        return run_flow(ctx, (flow){make_channel(1), make_channel(1), n / 2, 1, MICRO_FIRST});
+}
+
+static double measure_handoff_near(unsigned n)
+{
+        return in_runtime(LOOPS, run_handoff_near, n);
 }
 
 static double run_stream(cel_ctx *ctx, unsigned n)
 {
-        return run_flow(ctx, (flow){.to = make_channel(ITEMS_MAX), .n = n}, 1);
+        return run_flow(ctx, (flow){make_channel(ITEMS_MAX), NULL, n, 1, MICRO_OTHER});
 }
 
 static double measure_stream(unsigned n)
 {
-        return in_runtime(2, run_stream, n);
+        return in_runtime(LOOPS, run_stream, n);
 }
 
 /* --- From a thread that is no loop's ---------------------------------------------------------- */
@@ -280,6 +293,7 @@ typedef struct outsider {
         double (*main)(struct outsider *outsider);
         unsigned n;
         flow flow;
+        micro_core core; /* of the thread; the loop is on the first */
         double ns;
 } outsider;
 
@@ -287,6 +301,7 @@ static void *outsider_main(void *arg)
 {
         outsider *o = arg;
 
+        micro_pin(o->core);
         o->ns = o->main(o);
         cel_future_complete(o->done, 0, NULL);
         return NULL;
@@ -296,6 +311,7 @@ static double run_outsider(cel_ctx *ctx, outsider *o)
 {
         pthread_t thread;
 
+        micro_pin(MICRO_FIRST);
         o->runtime = cel_ctx_runtime(ctx);
         micro_expect(cel_future_new(&o->done), "future");
         micro_expect(-pthread_create(&thread, NULL, outsider_main, o), "thread");
@@ -321,7 +337,9 @@ static double send_from_thread(outsider *o)
 
 static double run_thread_handoff(cel_ctx *ctx, unsigned n)
 {
-        outsider o = {.main = send_from_thread, .flow = {make_channel(1), make_channel(1), n / 2}};
+        outsider o = {.main = send_from_thread,
+                      .core = MICRO_OTHER,
+                      .flow = {.to = make_channel(1), .from = make_channel(1), .n = n / 2}};
         double ns = run_outsider(ctx, &o);
 
         cel_channel_unref(o.flow.to);
@@ -352,7 +370,7 @@ static double post_slowly(outsider *o)
 
 static double run_post_latency(cel_ctx *ctx, unsigned n)
 {
-        outsider o = {.main = post_slowly, .n = n};
+        outsider o = {.main = post_slowly, .n = n, .core = MICRO_OTHER};
 
         return run_outsider(ctx, &o);
 }
@@ -360,6 +378,18 @@ static double run_post_latency(cel_ctx *ctx, unsigned n)
 static double measure_post_latency(unsigned n)
 {
         return in_runtime(1, run_post_latency, n);
+}
+
+static double run_post_latency_near(cel_ctx *ctx, unsigned n)
+{
+        outsider o = {.main = post_slowly, .n = n, .core = MICRO_FIRST};
+
+        return run_outsider(ctx, &o);
+}
+
+static double measure_post_latency_near(unsigned n)
+{
+        return in_runtime(1, run_post_latency_near, n);
 }
 
 static _Atomic unsigned posts_run;
@@ -389,7 +419,7 @@ static double post_all(outsider *o)
 
 static double run_post(cel_ctx *ctx, unsigned n)
 {
-        outsider o = {.main = post_all, .n = n};
+        outsider o = {.main = post_all, .n = n, .core = MICRO_OTHER};
 
         return run_outsider(ctx, &o);
 }
@@ -408,9 +438,11 @@ int main(int argc, char **argv)
                 {"timer", measure_timer},
                 {"channel", measure_channel},
                 {"handoff", measure_handoff},
+                {"handoff-near", measure_handoff_near},
                 {"thread-handoff", measure_thread_handoff},
                 {"stream", measure_stream},
                 {"post-latency", measure_post_latency},
+                {"post-latency-near", measure_post_latency_near},
                 {"post", measure_post},
                 {0},
         };

@@ -150,6 +150,8 @@ static unsigned queue_take(queue *q)
         return item;
 }
 
+static micro_core core; /* of the other thread */
+
 static pthread_t start_thread(void *(*fn)(void *arg), void *arg)
 {
         pthread_t thread;
@@ -160,14 +162,17 @@ static pthread_t start_thread(void *(*fn)(void *arg), void *arg)
 
 static void *echo_all(void *n)
 {
+        micro_pin(core);
         for (unsigned i = *(unsigned *)n; i > 0; i--)
                 queue_put(&back, queue_take(&there));
         return NULL;
 }
 
-static double measure_pthread_handoff(unsigned n)
+static double hand_off(unsigned n, micro_core other)
 {
         n /= 2;
+        core = other;
+        micro_pin(MICRO_FIRST);
         queue_init(&there, 1);
         queue_init(&back, 1);
         pthread_t thread = start_thread(echo_all, &n);
@@ -181,8 +186,19 @@ static double measure_pthread_handoff(unsigned n)
         return ns;
 }
 
+static double measure_pthread_handoff(unsigned n)
+{
+        return hand_off(n, MICRO_OTHER);
+}
+
+static double measure_pthread_handoff_near(unsigned n)
+{
+        return hand_off(n, MICRO_FIRST);
+}
+
 static void *take_all(void *n)
 {
+        micro_pin(core);
         for (unsigned i = *(unsigned *)n; i > 0; i--)
                 queue_take(&there);
         return NULL;
@@ -190,6 +206,8 @@ static void *take_all(void *n)
 
 static double measure_pthread_stream(unsigned n)
 {
+        core = MICRO_OTHER;
+        micro_pin(MICRO_FIRST);
         queue_init(&there, ITEMS_MAX);
         pthread_t thread = start_thread(take_all, &n);
         double start = micro_now_ns();
@@ -202,6 +220,7 @@ static double measure_pthread_stream(unsigned n)
 static void *answer_all(void *unused)
 {
         (void)unused;
+        micro_pin(MICRO_FIRST);
         while (queue_take(&there) > 0)
                 micro_answer();
         return NULL;
@@ -213,8 +232,10 @@ static void put_one(void *unused)
         queue_put(&there, 1);
 }
 
-static double measure_pthread_latency(unsigned n)
+/* Told from this thread, which runs on that core; whoever is told runs on the first. */
+static double wake_with_condition(unsigned n, micro_core teller)
 {
+        micro_pin(teller);
         queue_init(&there, 1);
         pthread_t thread = start_thread(answer_all, NULL);
         double ns = micro_latency(n, put_one, NULL);
@@ -222,6 +243,16 @@ static double measure_pthread_latency(unsigned n)
         queue_put(&there, 0);
         pthread_join(thread, NULL);
         return ns;
+}
+
+static double measure_pthread_latency(unsigned n)
+{
+        return wake_with_condition(n, MICRO_OTHER);
+}
+
+static double measure_pthread_latency_near(unsigned n)
+{
+        return wake_with_condition(n, MICRO_FIRST);
 }
 
 static void *do_nothing(void *unused)
@@ -249,6 +280,7 @@ static void *epoll_main(void *unused)
         int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         eventfd_t ignored;
 
+        micro_pin(MICRO_FIRST);
         check(epoll_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, event_fd, &event) == 0, "epoll");
         while (!atomic_load(&stop)) {
                 epoll_wait(epoll_fd, &event, 1, -1);
@@ -265,8 +297,9 @@ static void write_event(void *unused)
         eventfd_write(event_fd, 1);
 }
 
-static double measure_epoll_latency(unsigned n)
+static double wake_with_eventfd(unsigned n, micro_core teller)
 {
+        micro_pin(teller);
         event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         atomic_store(&stop, false);
         check(event_fd >= 0, "eventfd");
@@ -280,13 +313,30 @@ static double measure_epoll_latency(unsigned n)
         return ns;
 }
 
+static double measure_epoll_latency(unsigned n)
+{
+        return wake_with_eventfd(n, MICRO_OTHER);
+}
+
+static double measure_epoll_latency_near(unsigned n)
+{
+        return wake_with_eventfd(n, MICRO_FIRST);
+}
+
 int main(int argc, char **argv)
 {
         static const micro_measure measures[] = {
-                {"boost-switch", measure_boost_switch},     {"libuv-timer", measure_uv_timer},
-                {"pthread-spawn", measure_pthread_spawn},   {"pthread-handoff", measure_pthread_handoff},
-                {"pthread-stream", measure_pthread_stream}, {"pthread-latency", measure_pthread_latency},
-                {"epoll-latency", measure_epoll_latency},   {0},
+                {"boost-switch", measure_boost_switch},
+                {"libuv-timer", measure_uv_timer},
+                {"pthread-spawn", measure_pthread_spawn},
+                {"pthread-handoff", measure_pthread_handoff},
+                {"pthread-handoff-near", measure_pthread_handoff_near},
+                {"pthread-stream", measure_pthread_stream},
+                {"pthread-latency", measure_pthread_latency},
+                {"pthread-latency-near", measure_pthread_latency_near},
+                {"epoll-latency", measure_epoll_latency},
+                {"epoll-latency-near", measure_epoll_latency_near},
+                {0},
         };
 
         return micro_main(argc, argv, measures);

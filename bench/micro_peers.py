@@ -3,6 +3,7 @@
 """The peers of bench/micro in Python: greenlet, asyncio, eventlet. `PEER MEASURE` prints nanoseconds per operation, `PEER
 echo` serves until it is killed and prints its port first."""
 import asyncio
+import os
 import random
 import sys
 import threading
@@ -22,9 +23,16 @@ OPERATIONS_FIRST = 1000
 SAMPLES_MAX = 2000
 PAUSE_S = 0.0002
 ECHO_BYTES = 2048
+CORES = sorted(os.sched_getaffinity(0))
+FIRST, OTHER = 0, min(1, len(CORES) - 1)
 
 now_ns = time.perf_counter_ns  # between threads
 cpu_ns = time.process_time_ns  # on one thread, so that other processes do not count
+
+
+def pin(number):
+    """Have the calling thread run on that core only."""
+    os.sched_setaffinity(0, {CORES[number]})
 
 
 def some_seconds():
@@ -125,6 +133,7 @@ async def asyncio_post_latency(n):
     samples, answer = [], []
 
     def post():
+        pin(OTHER)
         for _ in range(min(n, SAMPLES_MAX)):
             pause()
             answer.clear()
@@ -133,6 +142,7 @@ async def asyncio_post_latency(n):
             while not answer:
                 time.sleep(0)  # hands the interpreter's lock over
             samples.append(answer[0] - start)
+    pin(FIRST)
     await asyncio.to_thread(post)
     return sorted(samples)[len(samples) // 2] * n
 
@@ -149,8 +159,10 @@ async def asyncio_post(n):
             done.set()
 
     def post():
+        pin(OTHER)
         for _ in range(n):
             loop.call_soon_threadsafe(on_post)
+    pin(FIRST)
     start = now_ns()
     thread = threading.Thread(target=post)
     thread.start()
