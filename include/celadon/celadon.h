@@ -13,6 +13,7 @@
 #include <celadon/channel.h>
 #include <celadon/future.h>
 #include <celadon/offload.h>
+#include <celadon/process.h>
 #include <celadon/sync.h>
 #include <celadon/task.h>
 
