@@ -11,6 +11,7 @@
 #include <celadon/ctx.h>
 
 #include <celadon/channel.h>
+#include <celadon/executor.h>
 #include <celadon/future.h>
 #include <celadon/offload.h>
 #include <celadon/process.h>
