@@ -14,6 +14,7 @@
 #include <celadon/executor.h>
 #include <celadon/future.h>
 #include <celadon/offload.h>
+#include <celadon/periodic.h>
 #include <celadon/process.h>
 #include <celadon/sync.h>
 #include <celadon/task.h>
