@@ -16,6 +16,7 @@
 #include <celadon/offload.h>
 #include <celadon/periodic.h>
 #include <celadon/process.h>
+#include <celadon/signal.h>
 #include <celadon/sync.h>
 #include <celadon/task.h>
 
