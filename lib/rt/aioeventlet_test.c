@@ -730,7 +730,7 @@ typedef struct load {
         unsigned under_mutex; /* counted by whoever holds it */
         _Atomic unsigned locked, sent, received, roles, ended;
         _Atomic unsigned wrong; /* ended by anything but cancellation */
-        _Atomic bool stopped, all_canceled;
+        _Atomic bool started, stopped, all_canceled;
         _Atomic(cel_ctx *) thread_ctxs[LOAD_THREADS];
         ways stuck;
 } load;
@@ -808,6 +808,8 @@ static void *work_on_thread(void *arg)
 
         cel_assert(cel_thread_ctx_new(t->load->runtime, "worker", &ctx) == 0);
         atomic_store(t->ret_ctx, ctx);
+        while (!atomic_load(&t->load->started)) /* a stop that comes sooner cancels the program */
+                sched_yield();
         work(ctx, t->load);
         while (!atomic_load(&t->load->all_canceled)) /* by somebody who may still have our ctx in hand */
                 sched_yield();
@@ -822,6 +824,7 @@ static int work_until_stopped(cel_ctx *ctx, void *arg)
         cel_scope *scope;
         int r = cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope);
 
+        atomic_store(&l->started, true);
         for (int i = 0; i < LOAD_TASKS && r >= 0; i++)
                 r = cel_spawn(ctx, scope, "worker", work, l, NULL);
         if (r >= 0)
