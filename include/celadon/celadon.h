@@ -26,6 +26,7 @@
 
 #include <celadon/log.h>
 #include <celadon/runtime.h>
+#include <celadon/stats.h>
 
 #include <celadon/headers.h>
 #include <celadon/message.h>

@@ -7,12 +7,18 @@
 #include <celadon/future.h>
 #include <celadon/task.h>
 
+/* For cel_runtime_options.watchdog_ms. The watchdog logs the name and the stack of a task that runs for so long
+ * without waiting, once, and when it has let go for how long it held its loop. To see the stack it sends the
+ * thread a SIGURG; a system call that the task is held up in may return EINTR then. */
+enum { CEL_WATCHDOG_OFF = -1 };
+
 typedef struct cel_runtime_options {
         cel_clock *clock;     /* borrowed; NULL: the system's */
         size_t stack_bytes;   /* of each task; 0: 64 KiB (256 KiB under a sanitizer) */
         unsigned tasks_max;   /* alive at once; 0: 1,000,000 */
         unsigned loops;       /* threads that run tasks, 1 to 64; 0: 1 */
         int64_t wedge_ms_max; /* a loop stuck for longer loses its heartbeats; 0: 120,000 */
+        int64_t watchdog_ms;  /* a task that holds its loop for as long is named in the log; 0: 50 */
 } cel_runtime_options;
 
 CEL_BEGIN
@@ -20,7 +26,8 @@ CEL_BEGIN
 /* Run `fn` as the first task of a runtime of its own, until it and everything it started have ended.
  *
  * The first SIGTERM or SIGINT completes cel_stop_future(); a program that never asked for that future, or a
- * second signal, has its first task cancelled. SIGPIPE is ignored.
+ * second signal, has its first task cancelled. SIGPIPE is ignored. SIGUSR1, unless the
+ * program handles it already, has a dump of all tasks written to standard error; see cel_dump().
  *
  * Returns an exit status: fn's result (0 to 255), or 1 if that was an error, whose text is then logged, or more
  * than 255. */

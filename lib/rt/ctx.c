@@ -146,7 +146,8 @@ void cel_ctx_set_request_id(cel_ctx *ctx, const char *request_id)
 
         /* Without memory: a log line less telling. */
         ctx->request_id = request_id ? strndup(request_id, CEL__REQUEST_ID_BYTES - 1) : NULL;
-        free(previous); /* only now: `request_id` may point into it */
+        atomic_signal_fence(memory_order_release); /* the watchdog's handler may read it */
+        free(previous);                            /* only now: `request_id` may point into it */
 }
 
 cel_time cel_ctx_now(const cel_ctx *ctx)

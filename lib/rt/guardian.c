@@ -96,22 +96,33 @@ static void *guardian_main(void *arg)
         return NULL;
 }
 
-int cel__guardian_watch(cel__guardian *guardian, cel__ward *ward)
+static int start_locked(cel__guardian *guardian)
 {
-        int r = 0;
+        if (guardian->started)
+                return 0;
+        int r = cel__thread_start(guardian_main, guardian, &guardian->thread);
+        guardian->started = r >= 0;
+        return r;
+}
 
-        cel__list_init(&ward->node); /* whoever fails to watch may still unwatch */
+int cel__guardian_set_due(cel__guardian *guardian, cel__ward *ward, cel_time due)
+{
         pthread_mutex_lock(&guardian->mutex);
-        if (!guardian->started) {
-                r = cel__thread_start(guardian_main, guardian, &guardian->thread);
-                guardian->started = r >= 0;
-        }
+        int r = start_locked(guardian);
         if (r >= 0) {
-                cel__list_append(&guardian->wards, &ward->node);
+                ward->due = due;
+                if (cel__list_empty(&ward->node))
+                        cel__list_append(&guardian->wards, &ward->node);
                 pthread_cond_broadcast(&guardian->cond);
         }
         pthread_mutex_unlock(&guardian->mutex);
         return r;
+}
+
+int cel__guardian_watch(cel__guardian *guardian, cel__ward *ward)
+{
+        cel__list_init(&ward->node); /* whoever fails to watch may still unwatch */
+        return cel__guardian_set_due(guardian, ward, ward->due);
 }
 
 void cel__guardian_unwatch(cel__guardian *guardian, cel__ward *ward)

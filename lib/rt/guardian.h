@@ -24,6 +24,11 @@ cel__guardian *cel__guardian_free(cel__guardian *guardian);
  * Errors: CEL_ESYSTEM (no thread to be had). */
 int cel__guardian_watch(cel__guardian *guardian, cel__ward *ward);
 
+/* Have `ward` called at `due`, instead of when it said; it is looked after from now on, if it was not (a ward whose
+ * node is in no list). Callable from any thread.
+ * Errors: CEL_ESYSTEM (no thread to be had). */
+int cel__guardian_set_due(cel__guardian *guardian, cel__ward *ward, cel_time due);
+
 /* No more. When this returns, on_due is not running and will not run. */
 void cel__guardian_unwatch(cel__guardian *guardian, cel__ward *ward);
 

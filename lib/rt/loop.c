@@ -10,6 +10,7 @@
 #include "rt/poller.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
+#include "rt/watchdog.h"
 
 #include <sched.h>
 #include <sys/timerfd.h>
@@ -57,6 +58,8 @@ int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_
         loop->alarm.data = loop;
         cel__list_init(&loop->ready);
         cel__list_init(&loop->spare_tasks);
+        cel__list_init(&loop->roll);
+        cel__snapshot_init(&loop->snapshot);
         cel__list_init(&loop->deferred);
         cel__timers_init(&loop->timers);
         cel__stack_pool_init(&loop->stacks, stack_bytes);
@@ -68,13 +71,16 @@ int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_
 void cel__loop_adopt(cel__loop *loop)
 {
         cel__loop_of_thread = loop;
+        cel__snapshot_attach(loop);
         cel__fiber_init_thread(&loop->hub);
 }
 
 void cel__loop_leave(cel__loop *loop)
 {
-        if (cel__loop_is_here(loop))
-                cel__loop_of_thread = NULL;
+        if (!cel__loop_is_here(loop))
+                return;
+        cel__snapshot_detach(loop);
+        cel__loop_of_thread = NULL;
 }
 
 void cel__loop_send(cel__loop *loop, cel__mail *mail)
@@ -115,6 +121,7 @@ static bool deliver_mail(cel__loop *loop)
         while (oldest) {
                 cel__mail *next = oldest->next; /* delivering may free or send it again */
 
+                cel__count(&loop->counters.letters);
                 oldest->deliver(oldest);
                 oldest = next;
         }
@@ -141,6 +148,7 @@ void cel__loop_fini(cel__loop *loop)
         uv_run(&loop->uv, UV_RUN_NOWAIT); /* lets closed handles call back */
         if (uv_loop_close(&loop->uv) < 0)
                 cel__misuse("a runtime was freed while descriptors or signals were still watched");
+        cel__snapshot_fini(&loop->snapshot);
         cel__timers_fini(&loop->timers);
         cel__task_free_spare(loop);
         cel__stack_pool_fini(&loop->stacks);
@@ -264,12 +272,52 @@ void cel__loop_detach(cel__loop *loop)
 
 /* --- Turns ------------------------------------------------------------------------------------ */
 
+/* The turn's stamp: others see that the loop is busy. */
+static void stamp(cel__loop *loop, cel_time now)
+{
+        if (atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed) == 0) {
+                atomic_store(&loop->busy_since_ns, now.ns); /* before it looks whether it is watched */
+                cel__watchdog_arm(loop->runtime->watchdog);
+        } else {
+                atomic_store_explicit(&loop->busy_since_ns, now.ns, memory_order_relaxed);
+        }
+}
+
 void cel__loop_awake(cel__loop *loop)
 {
         if (atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed) == 0)
-                atomic_store_explicit(&loop->busy_since_ns,
-                                      cel_clock_now(cel__runtime_clock(loop->runtime)).ns,
-                                      memory_order_relaxed);
+                stamp(loop, cel_clock_now(cel__runtime_clock(loop->runtime)));
+}
+
+/* The last turn ends now, for those who waited for this one. */
+static void end_turn(cel__loop *loop, cel_time now)
+{
+        if (loop->turn_ns != 0)
+                cel__count_lag(&loop->counters, now.ns - loop->turn_ns);
+        loop->turn_ns = 0;
+}
+
+/* Is there nothing to do but to wait? */
+static bool is_idle(cel__loop *loop, cel_clock *clock)
+{
+        if (!cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred))
+                return false;
+        cel_time now = cel_clock_now(clock);
+        end_turn(loop, now);
+        return cel__timers_next(&loop->timers).ns > now.ns;
+}
+
+/* Look at the descriptors. Returns whether it has waited for them. */
+static bool poll_descriptors(cel__loop *loop, cel_clock *clock, bool may_wait)
+{
+        bool wait = may_wait && is_idle(loop, clock);
+
+        if (wait) {
+                set_alarm(loop, clock);
+                atomic_store_explicit(&loop->busy_since_ns, 0, memory_order_relaxed);
+        }
+        uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+        return wait;
 }
 
 bool cel__loop_turn(cel__loop *loop, bool may_wait)
@@ -280,17 +328,14 @@ bool cel__loop_turn(cel__loop *loop, bool may_wait)
                 return false;
         /* Waiting comes first, so that whoever turns the loop sees what the turn has done before it waits
          * again. */
-        bool wait = may_wait && cel__list_empty(&loop->ready) && cel__list_empty(&loop->deferred) &&
-                    cel__timers_next(&loop->timers).ns > cel_clock_now(clock).ns;
-
-        if (wait) {
-                set_alarm(loop, clock);
-                atomic_store_explicit(&loop->busy_since_ns, 0, memory_order_relaxed);
-        }
-        uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-
+        bool waited = poll_descriptors(loop, clock, may_wait);
+        bool had_news = atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed) != 0;
         cel_time now = cel_clock_now(clock);
-        atomic_store_explicit(&loop->busy_since_ns, now.ns, memory_order_relaxed);
+
+        end_turn(loop, now);
+        loop->turn_ns = now.ns;
+        stamp(loop, now);
+        cel__count(&loop->counters.turns);
         bool busy = deliver_mail(loop);
         busy |= cel__timers_fire(&loop->timers, now) > 0;
         busy |= run_ready_tasks(loop);
@@ -299,8 +344,16 @@ bool cel__loop_turn(cel__loop *loop, bool may_wait)
         busy |= run_deferred(loop);
         busy |= !cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred) ||
                 atomic_load(&loop->mailbox);
-        if (!busy) /* whoever drives the loop step by step waits now */
+        cel__counter_set(&loop->counters.timers, loop->timers.n);
+        if (waited) {
+                cel__count(&loop->counters.wakeups);
+                if (!busy && !had_news)
+                        cel__count(&loop->counters.wakeups_empty);
+        }
+        if (!busy) { /* whoever drives the loop step by step waits now */
                 atomic_store_explicit(&loop->busy_since_ns, 0, memory_order_relaxed);
+                loop->turn_ns = 0;
+        }
         return busy;
 }
 

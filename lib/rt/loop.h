@@ -6,7 +6,9 @@
 
 #include "base/list.h"
 #include "rt/clock.h"
+#include "rt/counters.h"
 #include "rt/fiber.h"
+#include "rt/snapshot.h"
 #include "rt/stack.h"
 #include "rt/timer.h"
 
@@ -21,6 +23,12 @@ typedef struct cel__mail {
         struct cel__mail *next;
         void (*deliver)(struct cel__mail *mail);
 } cel__mail;
+
+/* A place in a loop's list of its tasks. Others mark theirs in it while they walk, a bit at a time. */
+typedef struct cel__roll {
+        cel__list node;
+        cel_task *task; /* borrowed; NULL: a mark */
+} cel__roll;
 
 /* Work to be done once, before the loop next waits: many small causes, one effect (such as one write for many
  * frames). */
@@ -39,11 +47,13 @@ typedef struct cel__loop {
         cel__fiber hub;    /* what runs when no task does */
         cel_task *running; /* borrowed; NULL while the hub runs */
         cel__list ready;   /* tasks whose turn has come, first come first served */
+        cel__list roll;    /* of cel__roll: all tasks, the oldest first */
         cel__timers timers;
         cel__list deferred;
         cel__stack_pool stacks;
         cel__list spare_tasks; /* owned; ended tasks, whose memory and stacks the next ones get */
         unsigned spare_tasks_n;
+        int64_t turn_ns;     /* when this turn began; 0: it has ended */
         int64_t alarm_ms;    /* what `alarm` is set to, on uv's clock; 0: not set */
         int timer_fd;        /* owned; the alarm when a foreign loop waits for us; -1: none does */
         int64_t timer_fd_ns; /* what it is set to; CEL_TIME_NEVER: not set */
@@ -55,8 +65,10 @@ typedef struct cel__loop {
         _Atomic unsigned tasks; /* alive on this loop */
         cel__clock_listener clock_listener;
 
-        /* For the guardian, from its own thread. */
-        _Atomic int64_t busy_since_ns; /* when it last stopped waiting; 0 while it waits */
+        /* For others, from their own threads. */
+        _Atomic int64_t busy_since_ns; /* when this turn began; 0 while it waits */
+        cel__counters counters;
+        cel__snapshot snapshot;
 } cel__loop;
 
 int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_t stack_bytes);

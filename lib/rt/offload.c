@@ -10,10 +10,12 @@
 
 #include <celadon/log.h>
 #include <celadon/offload.h>
+#include <celadon/stats.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { THREADS_MAX = 1024, QUEUE_MAX = 1000000, THREAD_NAME_BYTES = 16 };
+enum { THREADS_MAX = 1024, QUEUE_MAX = 1000000, THREAD_NAME_BYTES = CEL_POOL_NAME_BYTES };
 
 typedef struct job {
         cel__list node; /* in pool->queue */
@@ -26,6 +28,8 @@ typedef struct job {
 } job;
 
 struct cel_pool {
+        cel_runtime *runtime; /* borrowed, until it is freed */
+        cel__list node;       /* in runtime->pools */
         pthread_mutex_t mutex;
         pthread_cond_t work;  /* a job, or closing */
         pthread_cond_t ended; /* a thread has ended */
@@ -41,7 +45,6 @@ struct cel_pool {
 int cel_pool_new(cel_runtime *runtime, const char *name, unsigned threads_max, unsigned queue_max,
                  cel_pool **ret_pool)
 {
-        (void)runtime;
         if (threads_max == 0 || threads_max > THREADS_MAX || queue_max > QUEUE_MAX)
                 return CEL_EINVAL;
         cel_pool *pool = calloc(1, sizeof(*pool));
@@ -55,6 +58,10 @@ int cel_pool_new(cel_runtime *runtime, const char *name, unsigned threads_max, u
         pool->queue_max = queue_max;
         pool->holders = 1;
         cel__list_init(&pool->queue);
+        pool->runtime = runtime;
+        pthread_mutex_lock(&runtime->pools_mutex);
+        cel__list_append(&runtime->pools, &pool->node);
+        pthread_mutex_unlock(&runtime->pools_mutex);
         *ret_pool = pool;
         return 0;
 }
@@ -228,6 +235,9 @@ cel_pool *cel_pool_free(cel_pool *pool)
 {
         if (!pool)
                 return NULL;
+        pthread_mutex_lock(&pool->runtime->pools_mutex);
+        cel__list_remove(&pool->node);
+        pthread_mutex_unlock(&pool->runtime->pools_mutex);
         pthread_mutex_lock(&pool->mutex);
         pool->closing = true;
         pthread_cond_broadcast(&pool->work);
@@ -246,4 +256,22 @@ cel_pool_stats cel_pool_get_stats(cel_pool *pool)
         cel_pool_stats stats = pool->stats;
         pthread_mutex_unlock(&pool->mutex);
         return stats;
+}
+
+unsigned cel_runtime_get_pools(cel_runtime *runtime, cel_pool_info ret_pools[], unsigned n)
+{
+        unsigned pools_n = 0;
+
+        pthread_mutex_lock(&runtime->pools_mutex);
+        cel__list_for_each (node, &runtime->pools) {
+                cel_pool *pool = cel__container(node, cel_pool, node);
+
+                if (pools_n < n) {
+                        memcpy(ret_pools[pools_n].name, pool->name, sizeof(pool->name));
+                        ret_pools[pools_n].stats = cel_pool_get_stats(pool);
+                }
+                pools_n++;
+        }
+        pthread_mutex_unlock(&runtime->pools_mutex);
+        return pools_n;
 }

@@ -24,6 +24,7 @@ int cel__poller_new(cel__loop *loop, int fd, void (*on_ready)(void *arg, int eve
                 free(poller);
                 return CEL_ESYSTEM;
         }
+        cel__count(&loop->counters.descriptors);
         *ret_poller = poller;
         return 0;
 }
@@ -35,8 +36,10 @@ static void on_closed(uv_handle_t *handle)
 
 cel__poller *cel__poller_free(cel__poller *poller)
 {
-        if (poller)
+        if (poller) {
+                cel__uncount(&cel__container(poller->uv.loop, cel__loop, uv)->counters.descriptors);
                 uv_close((uv_handle_t *)&poller->uv, on_closed);
+        }
         return NULL;
 }
 

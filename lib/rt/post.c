@@ -10,6 +10,7 @@ enum { POSTS_MAX = 1000000 }; /* under way at once */
 typedef struct post {
         cel__mail mail;
         cel_runtime *runtime;
+        cel__loop *loop;
         void (*fn)(void *arg);
         void *arg;
 } post;
@@ -21,6 +22,7 @@ static void deliver_post(cel__mail *mail)
 
         free(p);
         atomic_fetch_sub(&copy.runtime->posts, 1);
+        cel__count(&copy.loop->counters.posts);
         copy.fn(copy.arg);
 }
 
@@ -39,8 +41,12 @@ int cel_post_to(cel_runtime *runtime, unsigned loop, void (*fn)(void *arg), void
                 atomic_fetch_sub(&runtime->posts, 1);
                 return CEL_ENOMEM;
         }
-        *p = (post){.mail.deliver = deliver_post, .runtime = runtime, .fn = fn, .arg = arg};
-        cel__loop_send(&runtime->loops[loop], &p->mail);
+        *p = (post){.mail.deliver = deliver_post,
+                    .runtime = runtime,
+                    .loop = &runtime->loops[loop],
+                    .fn = fn,
+                    .arg = arg};
+        cel__loop_send(p->loop, &p->mail);
         return 0;
 }
 

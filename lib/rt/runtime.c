@@ -4,6 +4,7 @@
 #include "rt/fork.h"
 #include "rt/guardian.h"
 #include "rt/task.h"
+#include "rt/watchdog.h"
 
 #include <celadon/offload.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 enum {
         TASKS_MAX_DEFAULT = 1000000,
         WEDGE_MS_MAX_DEFAULT = 120000,
+        WATCHDOG_MS_DEFAULT = 50,
+        WATCHDOG_MS_MAX = 24 * 3600 * 1000,
         DNS_THREADS_MAX = 4,
         DNS_QUEUE_MAX = 1000,
 #if defined(CEL__ASAN) || defined(CEL__TSAN)
@@ -48,8 +51,10 @@ static int check_options(const cel_runtime_options *options, cel_runtime_options
         o.tasks_max = o.tasks_max ? o.tasks_max : TASKS_MAX_DEFAULT;
         o.loops = o.loops ? o.loops : 1;
         o.wedge_ms_max = o.wedge_ms_max ? o.wedge_ms_max : WEDGE_MS_MAX_DEFAULT;
+        o.watchdog_ms = o.watchdog_ms ? o.watchdog_ms : WATCHDOG_MS_DEFAULT;
         if (o.stack_bytes < STACK_BYTES_MIN || o.stack_bytes > STACK_BYTES_MAX || o.wedge_ms_max < 0 ||
-            o.loops > LOOPS_MAX || o.tasks_max >= CEL__TASKS_CLOSED)
+            o.loops > LOOPS_MAX || o.tasks_max >= CEL__TASKS_CLOSED || o.watchdog_ms < CEL_WATCHDOG_OFF ||
+            o.watchdog_ms > WATCHDOG_MS_MAX)
                 return CEL_EINVAL;
         *ret_checked = o;
         return 0;
@@ -71,9 +76,13 @@ int cel_runtime_new(const cel_runtime_options *options, cel_runtime **ret_runtim
         runtime->clock = o.clock;
         runtime->tasks_max = o.tasks_max;
         runtime->wedge_ms_max = o.wedge_ms_max;
+        pthread_mutex_init(&runtime->pools_mutex, NULL);
+        cel__list_init(&runtime->pools);
         r = make_loops(runtime, o.loops, o.stack_bytes);
         if (r >= 0)
                 r = cel__guardian_new(runtime, &runtime->guardian);
+        if (r >= 0 && o.watchdog_ms != CEL_WATCHDOG_OFF)
+                r = cel__watchdog_new(runtime, o.watchdog_ms, &runtime->watchdog);
         if (r >= 0)
                 r = cel__scope_new(runtime, &runtime->loops[0], CEL_SCOPE_COLLECT_ALL, &runtime->system);
         if (r >= 0)
@@ -118,6 +127,8 @@ cel_runtime *cel_runtime_free(cel_runtime *runtime)
                 if (attached)
                         attached->free(attached);
         }
+        pthread_mutex_destroy(&runtime->pools_mutex);
+        cel__watchdog_free(runtime->watchdog);
         cel__guardian_free(runtime->guardian);
         for (unsigned i = 0; i < runtime->loops_n; i++)
                 cel__loop_fini(&runtime->loops[i]);

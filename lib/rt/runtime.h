@@ -32,9 +32,12 @@ struct cel_runtime {
         int64_t wedge_ms_max;
         _Atomic unsigned tasks; /* alive; or CEL__TASKS_CLOSED */
         _Atomic unsigned posts;
-        cel__guardian *guardian;                         /* owned */
-        cel_scope *system;                               /* owned */
-        _Atomic(cel_pool *) dns_pool;                    /* owned; NULL until needed */
+        cel__guardian *guardian;        /* owned */
+        struct cel__watchdog *watchdog; /* owned; NULL: none */
+        pthread_mutex_t pools_mutex;
+        cel__list pools;              /* offload pools that have not been freed, under pools_mutex */
+        cel_scope *system;            /* owned */
+        _Atomic(cel_pool *) dns_pool; /* owned; NULL until needed */
         _Atomic(cel__attachment *) attached[CEL__SLOTS]; /* owned; NULL until needed */
         cel_future *stop;                                /* owned; what cel_stop_future() gives out */
         _Atomic bool stop_taken;                         /* somebody asked for it, and so will end */

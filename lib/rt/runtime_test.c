@@ -411,7 +411,7 @@ TEST(a_fault_that_is_no_overflow_goes_to_the_handler_that_was_there_before)
 
         run_child(&c, fault_with_a_handler_of_its_own);
         CHECK_EXIT(&c, 9);
-        CHECK_STR(c.text, "the program's own handler\n");
+        CHECK(strstr(c.text, "the program's own handler\n") != NULL);
 }
 
 TEST(a_run_gives_the_thread_back_the_signal_stack_it_had)

@@ -125,6 +125,7 @@ static void task_bury(cel_task *task)
 
         if (cel__stack_overflowed(task->stack))
                 cel__task_overflowed(task);
+        cel__list_remove(&task->roll.node);
         cel__fiber_fini(&task->fiber);
         cel__runtime_task_leave(task->ctx.runtime, loop);
         if (atomic_load_explicit(&task->refs, memory_order_acquire) == 1 && keep_memory(loop, task)) {
@@ -142,6 +143,7 @@ void cel__task_run(cel_task *task)
 
         task->state = CEL__TASK_RUNNING;
         loop->running = task;
+        cel__count(&loop->counters.switches);
         cel__fiber_switch(&loop->hub, &task->fiber);
         loop->running = NULL;
         if (task->state == CEL__TASK_ENDED)
@@ -150,11 +152,14 @@ void cel__task_run(cel_task *task)
 
 void cel__task_park(cel_task *task)
 {
+        cel__loop *loop = task->ctx.loop;
+
         /* A wake-up may have come before: then the task is in the ready list already and is run again from
          * there. */
         if (task->state == CEL__TASK_RUNNING)
                 task->state = CEL__TASK_PARKED;
-        cel__fiber_switch(&task->fiber, &task->ctx.loop->hub);
+        task->parked_ns = atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed);
+        cel__fiber_switch(&task->fiber, &loop->hub);
 }
 
 static void make_ready(cel_task *task)
@@ -166,6 +171,23 @@ static void make_ready(cel_task *task)
 static void deliver_wake(cel__mail *mail)
 {
         make_ready(cel__container(mail, cel_task, wake_mail));
+}
+
+/* On the loop's thread, before anything else happens to the task there. */
+static void begin(cel_task *task)
+{
+        cel__loop *loop = task->ctx.loop;
+
+        task->wake_mail.deliver = deliver_wake;
+        task->roll.task = task;
+        cel__list_append(&loop->roll, &task->roll.node);
+        cel__count(&loop->counters.spawned);
+        make_ready(task);
+}
+
+static void deliver_begin(cel__mail *mail)
+{
+        begin(cel__container(mail, cel_task, wake_mail));
 }
 
 void cel__task_wake(cel_task *task)
@@ -223,7 +245,7 @@ static int task_new(cel_scope *scope, cel__loop *loop, const cel_ctx *parent, co
         cel__future_init(&task->future, task);
         cel__list_init(&task->ready_node);
         cel__list_init(&task->scope_node);
-        task->wake_mail.deliver = deliver_wake;
+        task->wake_mail.deliver = deliver_begin;
         task->cancel_mail.deliver = deliver_cancel;
         cel__fiber_init(&task->fiber, task->stack->lo, task->stack->bytes, task_main, task);
         *ret_task = task;
@@ -249,7 +271,10 @@ int cel__task_spawn_on(cel_scope *scope, cel__loop *loop, const cel_ctx *parent,
         atomic_init(&task->refs, ret_task ? 2 : 1); /* one is the running task's own */
         task->state = CEL__TASK_READY;
         cel__scope_add(scope, task);
-        cel__task_wake(task);
+        if (cel__loop_is_here(loop))
+                begin(task);
+        else
+                cel__loop_send(loop, &task->wake_mail);
         if (ret_task)
                 *ret_task = task;
         return 0;

@@ -35,6 +35,8 @@ struct cel_task {
         cel__stack *stack;     /* from the loop's pool; NULL once ended */
         cel__task_state state; /* the loop's thread only */
         cel__list ready_node;  /* in loop->ready */
+        cel__roll roll;        /* in loop->roll */
+        int64_t parked_ns;     /* when the turn began in which it last parked */
         cel__list scope_node;  /* in scope->tasks, under its mutex */
         cel_scope *scope;      /* borrowed; NULL once ended */
         cel_task_fn fn;
