@@ -24,6 +24,7 @@
 #include <celadon/stream.h>
 #include <celadon/tls.h>
 
+#include <celadon/dump.h>
 #include <celadon/log.h>
 #include <celadon/runtime.h>
 #include <celadon/stats.h>

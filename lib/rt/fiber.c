@@ -33,10 +33,17 @@ enum {
         FRAME_WORDS = 7,
         FRAME_FN = 3,
         FRAME_ARG = 2,
+        FRAME_FP = 5,
         FRAME_PC = 6
 }; /* r15 r14 r13 r12 rbx rbp, return address */
 #elif defined(__aarch64__)
-enum { FRAME_WORDS = 20, FRAME_FN = 0, FRAME_ARG = 1, FRAME_PC = 11 }; /* x19 … x30, d8 … d15 */
+enum {
+        FRAME_WORDS = 20,
+        FRAME_FN = 0,
+        FRAME_ARG = 1,
+        FRAME_FP = 10,
+        FRAME_PC = 11
+}; /* x19 … x30, d8 … d15 */
 #else
 #error "no stack switch for this machine: write lib/rt/switch_<machine>.S and its frame here"
 #endif
@@ -112,6 +119,35 @@ _Noreturn void cel__fiber_leave(cel__fiber *from, cel__fiber *to)
 {
         do_switch(from, to, 1);
         cel__misuse("a fiber that had left was switched to");
+}
+
+/* Not for AddressSanitizer, which does not like others to read a stack. */
+__attribute__((no_sanitize("address"))) unsigned cel__fiber_backtrace(const cel__fiber *fiber, void *frames[],
+                                                                      unsigned n)
+{
+        uintptr_t top = (uintptr_t)fiber->stack_lo + fiber->stack_bytes;
+        void *const *saved = fiber->sp;
+        uintptr_t at = (uintptr_t)(saved + FRAME_WORDS); /* callers' frames lie above */
+        uintptr_t fp = (uintptr_t)saved[FRAME_FP];
+        unsigned found = 0;
+
+        if (found < n)
+                frames[found++] = saved[FRAME_PC];
+        while (found < n && fp >= at && fp <= top - 2 * sizeof(void *) && fp % sizeof(void *) == 0) {
+                void *const *frame = (void *const *)fp; /* the caller's frame pointer, the return address */
+
+                if (!frame[1])
+                        break;
+                frames[found++] = frame[1];
+                at = fp + 1;
+                fp = (uintptr_t)frame[0];
+        }
+        return found;
+}
+
+size_t cel__fiber_depth(const cel__fiber *fiber)
+{
+        return (size_t)((const char *)fiber->stack_lo + fiber->stack_bytes - (const char *)fiber->sp);
 }
 
 void cel__fiber_fini(cel__fiber *fiber)

@@ -50,6 +50,13 @@ void cel__fiber_switch(cel__fiber *from, cel__fiber *to);
 /* End `from` and run `to`. `from` never runs again; cel__fiber_fini() it from elsewhere. */
 _Noreturn void cel__fiber_leave(cel__fiber *from, cel__fiber *to);
 
+/* Where a fiber that does not run would go on, and who called that, innermost first: at most `n` addresses into
+ * `frames`; returns how many. Follows frame pointers, so it ends early at code that keeps none. */
+unsigned cel__fiber_backtrace(const cel__fiber *fiber, void *frames[], unsigned n);
+
+/* Bytes of its stack that a fiber that does not run uses now. */
+size_t cel__fiber_depth(const cel__fiber *fiber);
+
 /* Forget a fiber that has left or never ran; its stack may then be used again. */
 void cel__fiber_fini(cel__fiber *fiber);
 
