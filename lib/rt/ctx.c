@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "rt/fork.h"
 #include "rt/poller.h"
+#include "rt/probe.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
 
@@ -333,6 +334,7 @@ static int block_task(cel__wait *wait)
         }
         /* Whoever decides now also wakes this task, exactly once; so it parks exactly once. */
         ctx->wait = wait;
+        CEL__PROBE3(task_wait, cel__ctx_task(ctx), ctx->name, wait->where);
         cel__task_park(cel__ctx_task(ctx));
         ctx->wait = NULL;
         cel__timer_unset(&loop->timers, &wait->timer);

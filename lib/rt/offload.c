@@ -5,6 +5,7 @@
  * then frees it. */
 #include "base/assert.h"
 #include "rt/ctx.h"
+#include "rt/probe.h"
 #include "rt/runtime.h"
 #include "rt/thread.h"
 
@@ -96,7 +97,9 @@ static void run_job_locked(cel_pool *pool, job *j)
         j->running = true;
         pthread_mutex_unlock(&pool->mutex);
 
+        CEL__PROBE2(offload_run, pool->name, j);
         int result = j->fn(j->arg);
+        CEL__PROBE3(offload_end, pool->name, j, result);
 
         pthread_mutex_lock(&pool->mutex);
         if (j->abandoned) {
@@ -220,6 +223,7 @@ int cel_offload(cel_ctx *ctx, cel_pool *pool, int (*fn)(void *arg), void *arg, v
         pthread_mutex_lock(&pool->mutex);
         r = enqueue_locked(pool, j);
         if (r >= 0) {
+                CEL__PROBE3(offload, pool->name, j, cel_ctx_name(ctx));
                 pool->holders++; /* the pool may be freed while this waits */
                 return await_job_locked(ctx, pool, j, &wait, ret_result);
         }

@@ -2,6 +2,7 @@
 #include "rt/task.h"
 #include "base/assert.h"
 #include "rt/fork.h"
+#include "rt/probe.h"
 #include "rt/runtime.h"
 
 #include <stdlib.h>
@@ -105,6 +106,7 @@ static void task_main(void *arg)
         cel_scope *scope = task->scope;
         int result = task->fn(&task->ctx, task->arg);
 
+        CEL__PROBE3(task_end, task, task->ctx.name, result);
         task->state = CEL__TASK_ENDED;
         task->scope = NULL;
         cel_future_complete(&task->future, result, NULL);
@@ -114,6 +116,7 @@ static void task_main(void *arg)
 
 _Noreturn void cel__task_overflowed(const cel_task *task)
 {
+        CEL__PROBE2(task_overflow, task, task->ctx.name);
         cel__misuse("task \"%s\" overflowed its stack of %zu bytes: cel_runtime_options.stack_bytes sets it",
                     task->ctx.name, task->stack->bytes);
 }
@@ -144,6 +147,7 @@ void cel__task_run(cel_task *task)
         task->state = CEL__TASK_RUNNING;
         loop->running = task;
         cel__count(&loop->counters.switches);
+        CEL__PROBE3(task_switch, task, task->ctx.name, loop->number);
         cel__fiber_switch(&loop->hub, &task->fiber);
         loop->running = NULL;
         if (task->state == CEL__TASK_ENDED)
@@ -182,6 +186,7 @@ static void begin(cel_task *task)
         task->roll.task = task;
         cel__list_append(&loop->roll, &task->roll.node);
         cel__count(&loop->counters.spawned);
+        CEL__PROBE3(task_begin, task, task->ctx.name, loop->number);
         make_ready(task);
 }
 

@@ -17,6 +17,7 @@
 #include "rt/watchdog.h"
 #include "base/assert.h"
 #include "rt/guardian.h"
+#include "rt/probe.h"
 #include "rt/symbols.h"
 
 #include <celadon/log.h>
@@ -86,6 +87,7 @@ static void tell(const watched *w, const cel__loop *loop, cel_time now)
         const cel__sight *sight = &w->hold.sight;
         char holder[160], stack[TEXT_BYTES];
 
+        CEL__PROBE2(loop_held, loop->number, sight->task);
         format_holder(sight, holder, sizeof(holder));
         if (sight->frames_n > 0)
                 format_stack(sight, stack, sizeof(stack));
