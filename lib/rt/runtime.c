@@ -26,6 +26,9 @@ enum {
         LOOPS_MAX = 64,
 };
 
+cel__list cel__runtimes = {&cel__runtimes, &cel__runtimes};
+static pthread_mutex_t runtimes_mutex = PTHREAD_MUTEX_INITIALIZER;
+
 static int make_loops(cel_runtime *runtime, unsigned n, size_t stack_bytes)
 {
         runtime->loops = calloc(n, sizeof(*runtime->loops));
@@ -72,6 +75,9 @@ int cel_runtime_new(const cel_runtime_options *options, cel_runtime **ret_runtim
                 return CEL_ENOMEM;
         cel__abort_prepare();
         cel__fork_count_runtime(1);
+        pthread_mutex_lock(&runtimes_mutex);
+        cel__list_append(&cel__runtimes, &runtime->node);
+        pthread_mutex_unlock(&runtimes_mutex);
         pthread_mutex_init(&runtime->closed_mutex, NULL);
         runtime->clock = o.clock;
         runtime->tasks_max = o.tasks_max;
@@ -133,6 +139,9 @@ cel_runtime *cel_runtime_free(cel_runtime *runtime)
         for (unsigned i = 0; i < runtime->loops_n; i++)
                 cel__loop_fini(&runtime->loops[i]);
         cel_future_unref(runtime->stop);
+        pthread_mutex_lock(&runtimes_mutex);
+        cel__list_remove(&runtime->node);
+        pthread_mutex_unlock(&runtimes_mutex);
         cel__fork_count_runtime(-1);
         free(runtime->loops);
         free(runtime);

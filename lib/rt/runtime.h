@@ -25,6 +25,7 @@ typedef enum cel__slot { CEL__SLOT_NAMES, CEL__SLOTS } cel__slot;
 
 /* runtime.c makes it, run.c runs it, post.c hands it functions to run and asks it to stop. */
 struct cel_runtime {
+        cel__list node;   /* in cel__runtimes */
         cel_clock *clock; /* borrowed */
         cel__loop *loops; /* owned, loops_n of them */
         unsigned loops_n;
@@ -51,6 +52,9 @@ struct cel_runtime {
         cel_scope *closed_scopes[CEL__SCOPES_KEPT]; /* owned; the last to be closed, so that misuse is told */
         unsigned closed_n;
 };
+
+/* All runtimes of the process. Nothing here reads it: it is for tools/celadon-gdb.py. */
+extern cel__list cel__runtimes;
 
 cel_clock *cel__runtime_clock(const cel_runtime *runtime);
 

@@ -39,6 +39,9 @@ cel__switch:                            /* x0: void **save_sp, x1: void *sp */
         str     x9, [x0]
         mov     sp, x1                  /* from here on, the other fiber's frame, laid out the same way */
 
+        .globl  cel__switch_resume      /* where what is saved goes on: tools/celadon-gdb.py looks from here */
+        .hidden cel__switch_resume
+cel__switch_resume:
         ldp     x19, x20, [sp, #0]
         ldp     x21, x22, [sp, #16]
         ldp     x23, x24, [sp, #32]

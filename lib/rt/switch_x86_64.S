@@ -35,6 +35,9 @@ cel__switch:                            /* rdi: void **save_sp, rsi: void *sp */
         movq    %rsp, (%rdi)
         movq    %rsi, %rsp              /* from here on, the other fiber's frame, laid out the same way */
 
+        .globl  cel__switch_resume      /* where what is saved goes on: tools/celadon-gdb.py looks from here */
+        .hidden cel__switch_resume
+cel__switch_resume:
         popq    %r15
         .cfi_adjust_cfa_offset -8
         .cfi_restore %r15
