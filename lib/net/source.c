@@ -49,12 +49,13 @@ static void drop_watches_locked(cel__source *source)
         cel__list_for_each (node, &source->watches) {
                 watch *w = cel__container(node, watch, node);
 
-                if (cel__loop_is_here(w->loop)) {
-                        watch_free(w);
-                } else if (!w->leaving) {
-                        w->leaving = true;
+                if (w->leaving) /* the letter is on its way, and needs it */
+                        continue;
+                w->leaving = !cel__loop_is_here(w->loop);
+                if (w->leaving)
                         cel__loop_send(w->loop, &w->leave_mail);
-                }
+                else
+                        watch_free(w);
         }
 }
 

@@ -454,6 +454,30 @@ TEST_BOTH(a_reader_outlives_the_last_reference)
         fixture_free(&f);
 }
 
+static void *close_on_thread(void *arg)
+{
+        cel_stream_close(arg);
+        return NULL;
+}
+
+TEST(the_last_reference_may_go_while_the_loop_has_yet_to_hear_that_another_thread_closed_it)
+{
+        fixture f = fixture_new();
+        pthread_t thread;
+        cel_stream *a, *b;
+
+        connect_two(&f, SOCKETS, &a, &b);
+        call c = {.stream = a, .n = 1, .within_ms = 50};
+        fixture_actor *reader = fixture_act(&f, FIXTURE_TASK, "reader", read_some, &c);
+        fixture_advance_ms(&f, 50);
+        CHECK_DONE(reader, CEL_ETIMEDOUT); /* and the loop goes on watching */
+        CHECK_INT(pthread_create(&thread, NULL, close_on_thread, a), 0);
+        pthread_join(thread, NULL);
+        cel_stream_unref(a);
+        cel_stream_unref(b);
+        fixture_free(&f);
+}
+
 TEST_STREAMS(writing_to_a_peer_that_is_gone_is_an_error)
 {
         flood w = {.stream = a, .n = MUCH};
