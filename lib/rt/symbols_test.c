@@ -25,7 +25,7 @@ TEST(a_static_function_is_named)
 
         for (int i = 0; i < 2; i++) { /* the second time from memory */
                 cel__symbols_name(symbols, address_of(my_place), false, text, sizeof(text));
-                CHECK_STR(text, "my_place+0x0 (symbols_test)");
+                CHECK_STR(text, "my_place+0x0 (rt_symbols_test)");
         }
         cel__symbols_free(symbols);
 }
