@@ -13,6 +13,7 @@
 #include "rt/watchdog.h"
 
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -22,10 +23,25 @@ enum {
 
 _Thread_local cel__loop *cel__loop_of_thread;
 
-static void on_wake(uv_async_t *handle)
+/* A descriptor of our own and not libuv's uv_async_t: on the core of whoever wakes it, that has the loop spin until
+ * the other has come back from its write, for 20 us. */
+static int open_wake(cel__loop *loop)
 {
-        /* Nothing to do: the turn that follows looks at mail and timers. */
-        (void)handle;
+        loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (loop->wake_fd < 0)
+                return CEL_ESYSTEM;
+        if (uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd) == 0)
+                return 0;
+        close(loop->wake_fd);
+        return CEL_ESYSTEM;
+}
+
+static void on_wake(uv_poll_t *handle, int status, int events)
+{
+        eventfd_t ignored;
+
+        eventfd_read(cel__container(handle, cel__loop, wake)->wake_fd, &ignored);
+        (void)status, (void)events; /* the turn that follows looks at mail and timers */
 }
 
 static void on_alarm(uv_timer_t *handle)
@@ -40,7 +56,7 @@ static void on_alarm(uv_timer_t *handle)
 
 static void on_clock_advance(cel__clock_listener *listener)
 {
-        uv_async_send(&cel__container(listener, cel__loop, clock_listener)->wake);
+        cel__loop_wake(cel__container(listener, cel__loop, clock_listener));
 }
 
 int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_t stack_bytes)
@@ -50,10 +66,11 @@ int cel__loop_init(cel__loop *loop, cel_runtime *runtime, unsigned number, size_
         loop->timer_fd = -1;
         if (uv_loop_init(&loop->uv) < 0)
                 return CEL_ESYSTEM;
-        if (uv_async_init(&loop->uv, &loop->wake, on_wake) < 0) {
+        if (open_wake(loop) < 0) {
                 uv_loop_close(&loop->uv);
                 return CEL_ESYSTEM;
         }
+        uv_poll_start(&loop->wake, UV_READABLE, on_wake);
         uv_timer_init(&loop->uv, &loop->alarm);
         loop->alarm.data = loop;
         cel__list_init(&loop->ready);
@@ -94,13 +111,13 @@ void cel__loop_send(cel__loop *loop, cel__mail *mail)
         } while (!atomic_compare_exchange_weak_explicit(&loop->mailbox, &head, mail, memory_order_release,
                                                         memory_order_relaxed));
         if (!head) /* whoever found it empty wakes the loop: many letters, one wake-up */
-                uv_async_send(&loop->wake);
+                cel__loop_wake(loop);
         atomic_fetch_sub_explicit(&loop->senders, 1, memory_order_release);
 }
 
 void cel__loop_wake(cel__loop *loop)
 {
-        uv_async_send(&loop->wake);
+        eventfd_write(loop->wake_fd, 1);
 }
 
 /* Take all letters at once and deliver them oldest first. */
@@ -149,6 +166,7 @@ void cel__loop_fini(cel__loop *loop)
         if (uv_loop_close(&loop->uv) < 0)
                 cel__misuse("a runtime was freed while descriptors or signals were still watched");
         cel__snapshot_fini(&loop->snapshot);
+        close(loop->wake_fd);
         cel__timers_fini(&loop->timers);
         cel__task_free_spare(loop);
         cel__stack_pool_fini(&loop->stacks);

@@ -39,7 +39,8 @@ typedef struct cel__deferred {
 
 typedef struct cel__loop {
         uv_loop_t uv;
-        uv_async_t wake;      /* somebody sent mail, or a manual clock moved */
+        int wake_fd;          /* owned; an eventfd: somebody sent mail, or a manual clock moved */
+        uv_poll_t wake;       /* watches it */
         uv_timer_t alarm;     /* the first timer is due */
         cel_runtime *runtime; /* borrowed */
         unsigned number;      /* 0: the first */
