@@ -232,7 +232,9 @@ static void check_thread(const cel_ctx *ctx, const char *where)
                             ctx->name, where);
 }
 
-void cel__ctx_check(const cel_ctx *ctx, const char *where)
+_Static_assert(offsetof(cel_task, ctx) == 0, "cel__ctx_check() takes a running task for its ctx");
+
+void cel__ctx_check_closely(const cel_ctx *ctx, const char *where)
 {
         const cel__loop *loop = ctx->loop;
 
@@ -240,9 +242,7 @@ void cel__ctx_check(const cel_ctx *ctx, const char *where)
                 check_thread(ctx, where);
                 return;
         }
-        const cel_task *running = cel__loop_is_here(loop) ? loop->running : NULL;
-        if (running == cel__ctx_task(ctx))
-                return;
+        const cel_task *running = loop->running;
         if (!cel__loop_is_here(loop))
                 cel__misuse("the ctx of task \"%s\" was used to wait for \"%s\" on another thread", ctx->name,
                             where);

@@ -64,9 +64,17 @@ void cel__ctx_fini(cel_ctx *ctx);
 /* The task that a task's ctx belongs to, NULL for a thread's. */
 cel_task *cel__ctx_task(const cel_ctx *ctx);
 
+/* What cel__ctx_check() does when a glance is not enough. */
+void cel__ctx_check_closely(const cel_ctx *ctx, const char *where);
+
 /* Abort, naming the culprit, unless whoever calls is who `ctx` belongs to; `where` says what it was about to wait
  * for. Every call that may wait does this first, in whatever way it ends; cel__wait_begin() does it too. */
-void cel__ctx_check(const cel_ctx *ctx, const char *where);
+static inline void cel__ctx_check(const cel_ctx *ctx, const char *where)
+{
+        /* A task begins with its ctx. */
+        if (!ctx->loop || !cel__loop_is_here(ctx->loop) || (const void *)ctx->loop->running != ctx)
+                cel__ctx_check_closely(ctx, where);
+}
 
 /* The same, and CEL_EFORKED in a fork's child. */
 int cel__ctx_enter(cel_ctx *ctx, const char *where);

@@ -19,6 +19,7 @@
 
 enum {
         TASKS_IN_TURN_MAX = 256, /* before the descriptors get a look */
+        LETTERS_IN_TURN_MAX = 1024,
 };
 
 _Thread_local cel__loop *cel__loop_of_thread;
@@ -120,35 +121,48 @@ void cel__loop_wake(cel__loop *loop)
         eventfd_write(loop->wake_fd, 1);
 }
 
-/* Take all letters at once and deliver them oldest first. */
-static bool deliver_mail(cel__loop *loop)
+/* Take what is in the mailbox, oldest first. */
+static void collect_mail(cel__loop *loop)
 {
         cel__mail *newest = atomic_exchange_explicit(&loop->mailbox, NULL, memory_order_acquire);
-        cel__mail *oldest = NULL;
 
-        if (!newest)
-                return false;
         while (newest) {
                 cel__mail *next = newest->next;
 
-                newest->next = oldest;
-                oldest = newest;
+                newest->next = loop->letters;
+                loop->letters = newest;
                 newest = next;
         }
-        while (oldest) {
-                cel__mail *next = oldest->next; /* delivering may free or send it again */
+}
 
+/* Deliver some letters, so that a flood of them leaves tasks and descriptors their turn. */
+static bool deliver_mail(cel__loop *loop)
+{
+        unsigned n = 0;
+
+        if (!loop->letters)
+                collect_mail(loop);
+        for (; loop->letters && n < LETTERS_IN_TURN_MAX; n++) {
+                cel__mail *mail = loop->letters;
+
+                loop->letters = mail->next; /* before: delivering may free it, or send it again */
                 cel__count(&loop->counters.letters);
-                oldest->deliver(oldest);
-                oldest = next;
+                mail->deliver(mail);
         }
-        return true;
+        return n > 0;
+}
+
+static bool has_mail(const cel__loop *loop)
+{
+        return loop->letters || atomic_load(&loop->mailbox);
 }
 
 bool cel__loop_drain(cel__loop *loop)
 {
-        bool any = deliver_mail(loop);
+        bool any = false;
 
+        while (deliver_mail(loop))
+                any = true;
         while (atomic_load_explicit(&loop->senders, memory_order_acquire) > 0)
                 sched_yield();
         return any;
@@ -318,7 +332,7 @@ static void end_turn(cel__loop *loop, cel_time now)
 /* Is there nothing to do but to wait? */
 static bool is_idle(cel__loop *loop, cel_clock *clock)
 {
-        if (!cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred))
+        if (has_mail(loop) || !cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred))
                 return false;
         cel_time now = cel_clock_now(clock);
         end_turn(loop, now);
@@ -360,8 +374,7 @@ bool cel__loop_turn(cel__loop *loop, bool may_wait)
         if (cel__forked)
                 return false;
         busy |= run_deferred(loop);
-        busy |= !cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred) ||
-                atomic_load(&loop->mailbox);
+        busy |= !cel__list_empty(&loop->ready) || !cel__list_empty(&loop->deferred) || has_mail(loop);
         cel__counter_set(&loop->counters.timers, loop->timers.n);
         if (waited) {
                 cel__count(&loop->counters.wakeups);

@@ -61,6 +61,7 @@ typedef struct cel__loop {
         struct cel__poller *timer_poller; /* owned */
 
         _Atomic(cel__mail *) mailbox; /* newest first */
+        cel__mail *letters;           /* taken out of it, oldest first */
         _Atomic unsigned
                 senders;        /* threads that are inside cel__loop_send(), which end before the loop does */
         _Atomic unsigned tasks; /* alive on this loop */

@@ -15,6 +15,36 @@ static void count(void *arg)
         ++*(unsigned *)arg;
 }
 
+static int note_count(cel_ctx *ctx, void *arg)
+{
+        unsigned **counts = arg;
+
+        (void)ctx;
+        *counts[1] = *counts[0];
+        return 0;
+}
+
+TEST(a_flood_of_posts_leaves_tasks_their_turn)
+{
+        enum { FLOOD = 5000 };
+        fixture f = fixture_new();
+        unsigned delivered = 0, delivered_before_task = FLOOD;
+        cel_task *task;
+
+        for (unsigned i = 0; i < FLOOD; i++)
+                CHECK_INT(cel_post(f.runtime, count, &delivered), 0);
+        CHECK_INT(cel__task_spawn(f.scope, NULL, "task", note_count,
+                                  (unsigned *[]){&delivered, &delivered_before_task}, &task),
+                  0);
+        cel__loop_turn(cel__runtime_loop(f.runtime), false);
+        CHECK_RESULT(task, 0);
+        CHECK(delivered_before_task < FLOOD);
+        fixture_settle(&f);
+        CHECK_INT(delivered, FLOOD);
+        cel_task_unref(task);
+        fixture_free(&f);
+}
+
 TEST(more_than_a_million_posts_under_way_are_refused_until_some_have_run)
 {
         fixture f = fixture_new();
