@@ -264,3 +264,74 @@ def test_setup_leaves_other_systems_alone(machine):
     (machine.root / 'bin/apt-get').unlink()
     result = machine.run('setup', 'fuzz', PATH=str(machine.root / 'bin'))
     assert result.returncode == 0 and 'not Debian' in result.stdout
+
+
+GUIDE = '''# Guide
+
+[01_one.c](../examples/programming/01_one.c), with `cel_run()`:
+
+```c
+int main(void)
+{
+```
+
+```text
+1
+```
+
+```sh
+anything
+```
+'''
+GUIDE_START = GUIDE[:GUIDE.index('```c')]
+
+
+@pytest.fixture
+def guide(tree):
+    """A tree with a guide that shows one program."""
+    tree.write('docs/PROGRAMMING.md', GUIDE)
+    tree.write('include/celadon/run.h', 'int cel_run(void);\n')
+    tree.write('examples/programming/01_one.c', '#include <x.h>\n\nint main(void)\n{\n        return cel_run();\n}\n')
+    tree.write('examples/programming/01_one.out', '1\n')
+    tree.write('examples/programming/meson.build', "foreach name : ['01_one']\nendforeach\n")
+    return tree
+
+
+def test_docs_accepts_excerpts_and_output_as_they_are(guide):
+    result = guide.run('check-docs')
+    assert (result.returncode, result.stdout) == (0, '')
+
+
+@pytest.mark.parametrize('file, text, complaint', [
+    ('docs/PROGRAMMING.md', GUIDE.replace('int main', 'int  main'), 'PROGRAMMING.md:5: this is not in examples/programming/01_one.c'),
+    ('docs/PROGRAMMING.md', GUIDE.replace('int main', 'main'), 'PROGRAMMING.md:5: this is not in'),
+    ('docs/PROGRAMMING.md', GUIDE_START + '```c\n```\n', 'PROGRAMMING.md:5: this is not in'),
+    ('docs/PROGRAMMING.md', GUIDE.replace('](', '] ('), 'PROGRAMMING.md:5: no C file is linked to'),
+    ('docs/PROGRAMMING.md', GUIDE.replace('/01_one.c)', '/02_two.c)'), 'there is no examples/programming/02_two.c'),
+    ('docs/PROGRAMMING.md', GUIDE.replace('\n1\n', '\n2\n'), 'PROGRAMMING.md:10: examples/programming/01_one.out says something else'),
+    ('docs/PROGRAMMING.md', GUIDE + '```c\nint', 'PROGRAMMING.md:17: this block has no end'),
+    ('docs/PROGRAMMING.md', GUIDE.replace('cel_run', 'cel_walk'), 'PROGRAMMING.md:3: no header knows cel_walk'),
+    ('docs/PROGRAMMING.md', GUIDE + '```sh\n\ncel_walk\n```\n', 'PROGRAMMING.md:19: no header knows cel_walk'),
+    ('docs/PROGRAMMING.md', GUIDE_START, '01_one.c: docs/PROGRAMMING.md does not show it'),
+    ('examples/programming/02_two.c', '', '02_two.c: there is no 02_two.out'),
+    ('examples/programming/meson.build', "['01']", '01_one.c: examples/programming/meson.build does not build'),
+])
+def test_docs_names_what_differs_from_the_programs(guide, file, text, complaint):
+    guide.write(file, text)
+    assert complaint in guide.complaint('check-docs')
+
+
+def test_output_must_be_as_written_and_the_program_succeed(tree):
+    tree.write('program', '#!/bin/sh\necho one\necho two\n')
+    program, expected = tree.root / 'program', tree.root / 'expected'
+    program.chmod(0o755)
+    tree.write('expected', 'one\ntwo\n')
+    assert (tree.run('check-output', program, expected).returncode, tree.run('check-output').returncode) == (0, 1)
+    tree.write('expected', 'one\nthree\n')
+    output = tree.complaint('check-output', program, expected)
+    assert '-three' in output and '+two' in output
+    tree.write('expected', 'one\ntwo')  # the end of the line counts
+    tree.complaint('check-output', program, expected)
+    tree.write('expected', 'one\ntwo\n')
+    tree.write('program', '#!/bin/sh\necho one\necho two\nkill -ABRT $$\n')
+    assert 'ended with status -6' in tree.complaint('check-output', program, expected)
