@@ -42,8 +42,10 @@ static cel_time on_due(cel__ward *ward, cel_time now)
         cel_time next = {amqp->written_at.ns + period};
         if (next.ns <= now.ns) {
                 next.ns = now.ns + period;
-                if (amqp->stream && cel__buf_used(&amqp->out) == 0 && loop_is_trusted_locked(amqp, now)) {
-                        cel__frame_put_heartbeat(&amqp->out);
+                if (amqp->stream && loop_is_trusted_locked(amqp, now)) {
+                        /* What the loop has no time to send is as good as a heartbeat. */
+                        if (cel__buf_used(&amqp->out) == 0)
+                                cel__frame_put_heartbeat(&amqp->out);
                         if (conn_flush_locked(amqp) < 0 || cel__buf_used(&amqp->out) > 0)
                                 conn_flush_later_locked(amqp);
                 }

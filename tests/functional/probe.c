@@ -5,6 +5,7 @@
  *
  *     probe ready URL MS             wait until connected
  *     probe hold URL MS              publish, hold the loop for MS, publish again
+ *     probe unsent URL MS            publish, and hold the loop for MS before the message has left it
  *     probe burst URL QUEUE N        publish N messages from 64 tasks, all confirmed
  *     probe threads URL QUEUE N      the same from 4 threads, N each
  *     probe unroutable URL QUEUE N   equal messages, every other one to nowhere, at once
@@ -68,6 +69,34 @@ static int hold(cel_ctx *ctx, probe *p)
         if (r >= 0)
                 r = publish(ctx, p, "amq.fanout", "") == CEL_EUNROUTABLE ? 0 : CEL_EPROTO;
         return say(ctx, r);
+}
+
+static int publish_task(cel_ctx *ctx, void *arg)
+{
+        return publish(ctx, arg, "amq.fanout", "") == CEL_EUNROUTABLE ? 0 : CEL_EPROTO;
+}
+
+static int hold_task(cel_ctx *ctx, void *arg)
+{
+        (void)ctx;
+        hold_thread(atoi(((probe *)arg)->argv[1]));
+        return 0;
+}
+
+static int unsent(cel_ctx *ctx, probe *p)
+{
+        cel_scope *scope;
+        int r = cel_transport_ready(ctx, p->bus);
+
+        if (r >= 0) /* the channel is open then, too: what is published next leaves with this turn */
+                r = publish_task(ctx, p);
+        if (r >= 0)
+                r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope);
+        if (r < 0)
+                return say(ctx, r);
+        cel_spawn(ctx, scope, "publisher", publish_task, p, NULL);
+        cel_spawn(ctx, scope, "holder", hold_task, p, NULL);
+        return say(ctx, cel_scope_close(ctx, scope));
 }
 
 /* --- Many at once ----------------------------------------------------------------------------- */
@@ -194,10 +223,9 @@ static const struct {
         int (*run)(cel_ctx *ctx, probe *p);
         int arguments; /* behind the verb */
 } verbs[] = {
-        {"ready", ready, 2},           {"hold", hold, 2},
-        {"burst", burst, 3},           {"threads", threads, 3},
-        {"unroutable", unroutable, 3}, {"exchange", exchange, 2},
-        {"conflict", conflict, 2},     {"blocked", blocked, 3},
+        {"ready", ready, 2},       {"hold", hold, 2},         {"unsent", unsent, 2},
+        {"burst", burst, 3},       {"threads", threads, 3},   {"unroutable", unroutable, 3},
+        {"exchange", exchange, 2}, {"conflict", conflict, 2}, {"blocked", blocked, 3},
 };
 
 static int run(cel_ctx *ctx, void *arg)

@@ -33,6 +33,13 @@ def test_heartbeats_go_on_while_a_handler_holds_the_loop_for_three_periods(bus):
     assert log.count('TRANSPORT-UP') == 1
 
 
+def test_heartbeats_go_on_while_a_message_waits_for_a_loop_that_is_held(bus):
+    """The message had its turn, but did not leave: the guardian sends it."""
+    lines, log = probe('unsent', bus.url(heartbeat_timeout_threshold=HEARTBEAT_S), 4 * HEARTBEAT_S * 1000)
+    assert lines == ['CEL_OK ']
+    assert 'TRANSPORT-DOWN' not in log
+
+
 @pytest.mark.sanitized
 def test_pipelined_publishes_are_all_confirmed(bus, queue):
     assert probe('burst', bus.url(), queue, 20000)[0] == ['CEL_OK=20000 ']
