@@ -34,7 +34,8 @@ CEL_BEGIN
 
 /* --- Making ----------------------------------------------------------------------------------- */
 
-/* Connect to `host`, a name or an address, and `port`, trying its addresses in turn.
+/* Connect to `host`, a name or an address, and `port`, trying its addresses in turn; of the time until the
+ * deadline, each gets an equal share of what is left.
  * Owns:   *ret_stream is a reference of yours.
  * Waits:  for the name and the connection, the deadline or cancellation.
  * Errors: CEL_ERESOLVE, CEL_ECONNECT (every address refused; the text has the last one's reason),

@@ -59,7 +59,8 @@ int cel__fd_stream_new(int fd, bool is_socket, cel__stream **ret_stream);
  * Errors: CEL_ENOMEM. */
 int cel__pair_new(size_t bytes_max, cel__stream **ret_a, cel__stream **ret_b);
 
-/* Connect to `host` (a name or an address) and `port`, trying its addresses in turn.
+/* Connect to `host` (a name or an address) and `port`, trying its addresses in turn; of the time until the
+ * deadline, each gets an equal share of what is left.
  * Owns:   *ret_stream is yours.
  * Waits:  for the name and the connection, the deadline or cancellation.
  * Errors: CEL_ERESOLVE, CEL_ECONNECT (all addresses refused; the text has the last one's reason),

@@ -67,6 +67,21 @@ static int connect_one(cel_ctx *ctx, const char *host, uint16_t port, const cel_
         return r;
 }
 
+/* Give one of `left` addresses its share of the time: one that does not answer must leave some to the others.
+ * Returns the deadline that was in force. */
+static cel_time share_deadline(cel_ctx *ctx, int left)
+{
+        cel_time whole = ctx->deadline;
+
+        if (left > 1 && whole.ns != CEL_TIME_NEVER.ns) {
+                int64_t now_ns = cel_ctx_now(ctx).ns;
+
+                if (whole.ns > now_ns)
+                        ctx->deadline.ns = now_ns + (whole.ns - now_ns) / left;
+        }
+        return whole;
+}
+
 int cel__tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel__stream **ret_stream)
 {
         cel__address addresses[CEL__ADDRESSES_MAX];
@@ -78,8 +93,11 @@ int cel__tcp_connect(cel_ctx *ctx, const char *host, uint16_t port, cel__stream 
         int n = r;
 
         for (int i = 0; i < n; i++) {
+                cel_time whole = share_deadline(ctx, n - i);
+
                 r = connect_one(ctx, host, port, &addresses[i], ret_stream);
-                if (r != CEL_ECONNECT)
+                ctx->deadline = whole;
+                if (r != CEL_ECONNECT && r != CEL_ETIMEDOUT)
                         return r;
         }
         return r;
