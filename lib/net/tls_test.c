@@ -45,7 +45,11 @@ static void make_certificates(void)
                 "sign server DNS:localhost,IP:127.0.0.1\n"
                 "sign client DNS:client.test\n"
                 "openssl req -x509 $key -keyout stranger.key -out stranger.pem -subj '/CN=localhost' \\\n"
-                "  -addext subjectAltName=DNS:localhost\n";
+                "  -addext subjectAltName=DNS:localhost\n"
+                "openssl req $key -keyout unnamed.key -out unnamed.req -subj /CN=localhost\n"
+                "openssl x509 -req -in unnamed.req -CA ca.pem -CAkey ca.key -days 3 -out unnamed.pem\n"
+                "cp server.pem locked.pem\n"
+                "openssl ec -in server.key -aes128 -passout pass:secret -out locked.key\n";
         char command[sizeof(script) + sizeof(folder)];
 
         if (*folder)
@@ -237,6 +241,14 @@ TEST_BOTH(a_certificate_for_another_name_is_refused)
         check_refused(&t, kind, "the certificate of elsewhere.test is refused: hostname mismatch");
 }
 
+TEST_BOTH(a_certificate_that_names_its_host_as_a_subject_only_is_refused)
+{
+        two t = two_new();
+
+        t.server.own = "unnamed";
+        check_refused(&t, kind, "the certificate of localhost is refused: hostname mismatch");
+}
+
 TEST_BOTH(a_certificate_for_another_address_is_refused)
 {
         two t = two_new();
@@ -318,6 +330,18 @@ TEST_BOTH(settings_that_cannot_work_are_refused_with_a_reason)
         fixture_actor *client = fixture_act(&t.f, kind, "client", talk, &t.client);
         CHECK_DONE(client, CEL_EINVAL);
         CHECK(strstr(fixture_actor_text(client), "missing.pem"));
+        two_free(&t);
+}
+
+TEST_BOTH(a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it)
+{
+        two t = two_new();
+
+        t.server.own = "locked";
+        fixture_actor *server = fixture_act(&t.f, kind, "server", talk, &t.server);
+        CHECK_DONE(server, CEL_EINVAL);
+        CHECK(strstr(fixture_actor_text(server), "locked.key cannot be used for TLS: "));
+        CHECK(strstr(fixture_actor_text(server), "passphrase"));
         two_free(&t);
 }
 
