@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <locale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -133,6 +134,16 @@ static size_t digits(const char *text)
         return strspn(text, "0123456789");
 }
 
+/* In JSON, whatever the process's locale says about decimal points. */
+static bool is_infinite(const char *text)
+{
+        locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* costs nothing: glibc has this one ready */
+        bool infinite = isinf(strtod_l(text, NULL, c));
+
+        freelocale(c);
+        return infinite;
+}
+
 /* Is the C string a JSON number, but one that neither int64 nor double can hold? */
 static bool is_too_big(const char *text)
 {
@@ -159,7 +170,7 @@ static bool is_too_big(const char *text)
         if (*at != '\0')
                 return false;
         if (!is_integer)
-                return isinf(strtod(text, NULL));
+                return is_infinite(text);
         errno = 0;
         strtoll(text, NULL, 10);
         return errno == ERANGE;
