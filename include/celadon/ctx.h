@@ -85,7 +85,37 @@ typedef struct cel_deadline_scope {
 CEL_API cel_deadline_scope cel_deadline_enter_ms(cel_ctx *ctx, int64_t ms);
 CEL_API void cel_deadline_leave(cel_deadline_scope *scope);
 
+/* --- Cleaning up that must wait --------------------------------------------------------------- */
+
+/* What to restore when a shielded block ends. */
+typedef struct cel_shield_scope {
+        cel_ctx *ctx; /* borrowed */
+        cel_time previous;
+} cel_shield_scope;
+
+/* Used through CEL_SHIELDED_MS(). */
+CEL_API cel_shield_scope cel_shield_enter_ms(cel_ctx *ctx, int64_t ms);
+CEL_API void cel_shield_leave(cel_shield_scope *shield);
+
+/* --- Descriptors of others ------------------------------------------------------------------- */
+
+enum { CEL_READABLE = 1, CEL_WRITABLE = 2 };
+
+/* Wait until the descriptor of some other library is ready for any of `events`. Returns what it is ready for; one
+ * that is broken is ready for everything. For streams of ours see <celadon/stream.h>.
+ * Owns:   `fd` stays yours, and open until this returns.
+ * Waits:  for the descriptor, the deadline or cancellation.
+ * Errors: CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM, CEL_ESYSTEM (it cannot be watched: a file, or one that another
+ *         task of this loop waits for). */
+CEL_API int cel_fd_wait(cel_ctx *ctx, int fd, int events);
+
 CEL_END
+
+/* From here to the end of the block, waits with `ctx` end neither by its cancellation nor by its deadline, but at
+ * the latest `ms` milliseconds from now: for a goodbye that a cancelled task still has to say. */
+#define CEL_SHIELDED_MS(ctx, ms)                                                                        \
+        __attribute__((cleanup(cel_shield_leave), unused)) cel_shield_scope CEL_WITHIN_NAME(__LINE__) = \
+                cel_shield_enter_ms(ctx, ms)
 
 /* From here to the end of the block, every wait with `ctx` ends at the latest `ms` milliseconds from now. */
 #define CEL_WITHIN_MS(ctx, ms)                                                                              \

@@ -33,6 +33,9 @@ CEL_BEGIN
  * than 255. */
 CEL_API int cel_main(cel_task_fn fn, void *arg);
 
+/* The same with a runtime of these options; NULL: the defaults. */
+CEL_API int cel_main_with(const cel_runtime_options *options, cel_task_fn fn, void *arg);
+
 /* The future that completes when the program is asked to stop, by a signal or by cel_stop(). Whoever calls
  * this takes over the duty to end. Borrowed: valid until the runtime runs again or is freed. */
 CEL_API cel_future *cel_stop_future(cel_ctx *ctx);

@@ -46,8 +46,8 @@ CEL_API int cel_scope_open(cel_ctx *ctx, cel_scope_mode mode, cel_scope **ret_sc
  * Waits:  for the tasks. If the ctx is cancelled or its deadline passes meanwhile, the tasks are cancelled,
  *         and close goes on waiting for them: when it returns, nothing that the scope started still runs.
  * Errors: the first failure of a task (FAIL_FAST: the one that cancelled the others); CEL_ECANCELED or
- *         CEL_ETIMEDOUT when that is what ended the wait. A task's CEL_ECANCELED after cel_scope_cancel() is
- *         not a failure. */
+ *         CEL_ETIMEDOUT when that is what ended the wait. CEL_ECANCELED from a task that was cancelled is not
+ *         a failure. */
 CEL_API int cel_scope_close(cel_ctx *ctx, cel_scope *scope);
 
 /* Cancel every task of the scope; those spawned into it from now on start cancelled. Never waits. Callable

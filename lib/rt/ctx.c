@@ -191,6 +191,21 @@ void cel_deadline_leave(cel_deadline_scope *scope)
         scope->ctx->deadline = scope->previous;
 }
 
+cel_shield_scope cel_shield_enter_ms(cel_ctx *ctx, int64_t ms)
+{
+        cel_shield_scope shield = {.ctx = ctx, .previous = ctx->deadline};
+
+        ctx->deadline = cel_time_add_ms(cel_ctx_now(ctx), ms);
+        ctx->deaf++;
+        return shield;
+}
+
+void cel_shield_leave(cel_shield_scope *shield)
+{
+        shield->ctx->deaf--;
+        shield->ctx->deadline = shield->previous;
+}
+
 int cel_fail(cel_ctx *ctx, int code, const char *format, ...)
 {
         char text[CEL__ERROR_TEXT_BYTES]; /* the arguments may point into the text that is replaced */
@@ -315,7 +330,8 @@ bool cel__wait_finish(cel__wait *wait, int outcome)
 
 bool cel__ctx_must_cancel(const cel_ctx *ctx)
 {
-        return ctx->shields == 0 && atomic_load_explicit(&ctx->canceled, memory_order_relaxed);
+        return ctx->shields == 0 && ctx->deaf == 0 &&
+               atomic_load_explicit(&ctx->canceled, memory_order_relaxed);
 }
 
 static int block_task(cel__wait *wait)
@@ -462,6 +478,11 @@ int cel__wait_block_fd(cel__wait *wait, int fd, int events)
         if (cel__forked)
                 return cel__fork_fail(wait->ctx);
         return wait->ctx->loop ? block_task_fd(wait, fd, events) : block_thread_fd(wait, fd, events);
+}
+
+int cel_fd_wait(cel_ctx *ctx, int fd, int events)
+{
+        return cel__fd_wait(ctx, fd, events, "descriptor");
 }
 
 int cel__fd_wait(cel_ctx *ctx, int fd, int events, const char *where)

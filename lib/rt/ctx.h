@@ -36,6 +36,7 @@ struct cel_ctx {
         cel_time deadline;
         _Atomic bool canceled;
         unsigned shields;       /* while > 0, waits end by neither deadline nor cancellation */
+        unsigned deaf;          /* while > 0, not by cancellation */
         struct cel__wait *wait; /* the wait in progress, or NULL; belongs to whoever runs the ctx */
         int error_code;         /* what error_text is about */
         char *error_text;       /* owned; made at the first failure, CEL__ERROR_TEXT_BYTES */

@@ -575,3 +575,43 @@ TEST_BOTH(whoever_awaits_a_task_that_failed_gets_its_text)
         CHECK_STR(fixture_actor_text(a), "broker-a took too long");
         fixture_free(&f);
 }
+
+/* --- Cleaning up that must wait --------------------------------------------------------------- */
+
+typedef struct farewell {
+        int during, after;
+} farewell;
+
+static int clean_up_when_canceled(cel_ctx *ctx, void *arg)
+{
+        farewell *f = arg;
+        int r = cel_sleep_ms(ctx, 1000000);
+        {
+                CEL_SHIELDED_MS(ctx, 100);
+                f->during = cel_sleep_ms(ctx, 50);
+                if (f->during == 0)
+                        f->during = cel_sleep_ms(ctx, 1000);
+        }
+        f->after = cel_sleep_ms(ctx, 1);
+        return r;
+}
+
+TEST_BOTH(a_shielded_block_waits_although_cancelled_but_no_longer_than_it_said)
+{
+        fixture f = fixture_new();
+        farewell g = {1, 1};
+        fixture_actor *a = fixture_act(&f, kind, "leaving", clean_up_when_canceled, &g);
+
+        fixture_cancel(a);
+        CHECK_WAITS(a);
+        fixture_advance_ms(&f, 50);
+        CHECK_WAITS(a);
+        fixture_cancel(a); /* again, while it is shielded */
+        fixture_advance_ms(&f, 49);
+        CHECK_WAITS(a);
+        fixture_advance_ms(&f, 1);
+        CHECK_DONE(a, CEL_ECANCELED);
+        CHECK_INT(g.during, CEL_ETIMEDOUT);
+        CHECK_INT(g.after, CEL_ECANCELED);
+        fixture_free(&f);
+}

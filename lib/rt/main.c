@@ -109,12 +109,12 @@ static void dumper_stop(dumper *d)
         sem_destroy(&dump_wanted);
 }
 
-int cel_main(cel_task_fn fn, void *arg)
+int cel_main_with(const cel_runtime_options *options, cel_task_fn fn, void *arg)
 {
         static const int signals[] = {SIGTERM, SIGINT};
         uv_signal_t handles[2];
         cel_runtime *runtime;
-        int r = cel_runtime_new(NULL, &runtime);
+        int r = cel_runtime_new(options, &runtime);
 
         if (r < 0) {
                 cel_error(NULL, "MAIN-FAILED", "the runtime cannot be made: %s", cel_error_text(r));
@@ -137,4 +137,9 @@ int cel_main(cel_task_fn fn, void *arg)
         dumper_stop(&d);
         cel_runtime_free(runtime);
         return r < 0 || r > 255 ? EXIT_FAILURE : r;
+}
+
+int cel_main(cel_task_fn fn, void *arg)
+{
+        return cel_main_with(NULL, fn, arg);
 }

@@ -6,9 +6,11 @@
 
 #include "rt/loop.h"
 
+#include <celadon/ctx.h>
+
 typedef struct cel__poller cel__poller;
 
-enum { CEL__READABLE = 1, CEL__WRITABLE = 2 };
+enum { CEL__READABLE = CEL_READABLE, CEL__WRITABLE = CEL_WRITABLE };
 
 /* Watch `fd`, at first for nothing. `on_ready` runs on the hub and gets what is ready of what was asked for;
  * an error or a hang-up counts as both: reading or writing will tell.

@@ -64,7 +64,7 @@ void cel__scope_task_ended(cel_scope *scope, cel_task *task, int result)
         cel__list_remove(&task->scope_node);
         scope->tasks_n--;
 
-        bool told_to = result == CEL_ECANCELED && scope->canceled;
+        bool told_to = result == CEL_ECANCELED && cel_ctx_canceled(&task->ctx);
         if (result < 0 && !told_to && scope->failure == 0) {
                 scope->failure = result;
                 scope->failure_text = strdup(cel_ctx_error_text(&task->ctx, result));

@@ -208,7 +208,7 @@ void cel__task_wake(cel_task *task)
 static void cancel_here(cel_task *task)
 {
         atomic_store(&task->ctx.canceled, true);
-        if (task->ctx.wait && task->ctx.shields == 0)
+        if (task->ctx.wait && cel__ctx_must_cancel(&task->ctx))
                 cel__wait_finish(task->ctx.wait, CEL_ECANCELED);
 }
 

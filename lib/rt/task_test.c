@@ -222,6 +222,34 @@ static int close_under_deadline(cel_ctx *ctx, void *arg)
         return r;
 }
 
+static int cancel_one_of_two(cel_ctx *ctx, void *arg)
+{
+        cel_scope_mode *mode = arg;
+        cel_auto(cel_task) *one = NULL;
+        cel_scope *scope;
+
+        CHECK_INT(cel_scope_open(ctx, *mode, &scope), 0);
+        CHECK_INT(cel_spawn(ctx, scope, "one", sleep_100, &(int){0}, &one), 0);
+        CHECK_INT(cel_spawn(ctx, scope, "other", sleep_100, &(int){0}, NULL), 0);
+        cel_yield(ctx);
+        cel_task_cancel(one);
+        CHECK_INT(cel_task_await(ctx, one), CEL_ECANCELED);
+        return cel_scope_close(ctx, scope);
+}
+
+TEST(that_one_task_was_cancelled_is_no_failure_of_its_scope)
+{
+        for (cel_scope_mode mode = CEL_SCOPE_FAIL_FAST; mode <= CEL_SCOPE_COLLECT_ALL; mode++) {
+                fixture f = fixture_new();
+                cel_task *parent = fixture_spawn(&f, "parent", cancel_one_of_two, &mode);
+
+                CHECK_PENDING(parent); /* the other one sleeps on */
+                fixture_advance_ms(&f, 1000000);
+                CHECK_RESULT(parent, 0);
+                fixture_free(&f);
+        }
+}
+
 TEST(a_scope_whose_deadline_passes_cancels_its_tasks_and_still_waits_for_them)
 {
         fixture f = fixture_new();
