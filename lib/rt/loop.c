@@ -190,6 +190,7 @@ void cel__loop_defer(cel__loop *loop, cel__deferred *deferred)
 {
         if (cel__list_empty(&deferred->node))
                 cel__list_append(&loop->deferred, &deferred->node);
+        cel__loop_rouse(loop);
 }
 
 static bool run_ready_tasks(cel__loop *loop)
@@ -282,6 +283,7 @@ void cel__loop_arm_fd(cel__loop *loop)
         int64_t next_ns = cel__timers_next(&loop->timers).ns;
         struct itimerspec at = {0}; /* disarmed */
 
+        loop->at_rest = true;
         if (loop->timer_fd < 0 || next_ns == loop->timer_fd_ns ||
             cel__clock_manual(cel__runtime_clock(loop->runtime)))
                 return;
@@ -295,6 +297,7 @@ void cel__loop_arm_fd(cel__loop *loop)
 
 void cel__loop_detach(cel__loop *loop)
 {
+        loop->at_rest = false;
         if (loop->timer_fd < 0)
                 return;
         loop->timer_poller = cel__poller_free(loop->timer_poller);
@@ -358,6 +361,7 @@ bool cel__loop_turn(cel__loop *loop, bool may_wait)
 
         if (cel__forked)
                 return false;
+        loop->at_rest = false;
         /* Waiting comes first, so that whoever turns the loop sees what the turn has done before it waits
          * again. */
         bool waited = poll_descriptors(loop, clock, may_wait);

@@ -56,6 +56,7 @@ typedef struct cel__loop {
         unsigned spare_tasks_n;
         int64_t turn_ns;     /* when this turn began; 0: it has ended */
         int64_t alarm_ms;    /* what `alarm` is set to, on uv's clock; 0: not set */
+        bool at_rest;        /* a foreign loop waits until our descriptor is readable */
         int timer_fd;        /* owned; the alarm when a foreign loop waits for us; -1: none does */
         int64_t timer_fd_ns; /* what it is set to; CEL_TIME_NEVER: not set */
         struct cel__poller *timer_poller; /* owned */
@@ -108,6 +109,15 @@ void cel__loop_send(cel__loop *loop, cel__mail *mail);
 
 /* Have the loop make a turn, if it waits. Callable from any thread. */
 void cel__loop_wake(cel__loop *loop);
+
+/* There is something to do now. On the loop's thread; a foreign loop may be running its own things there. */
+static inline void cel__loop_rouse(cel__loop *loop)
+{
+        if (!loop->at_rest)
+                return;
+        loop->at_rest = false;
+        cel__loop_wake(loop);
+}
 
 /* A descriptor that is readable when a turn would find something to do, provided that the last turn found
  * nothing and cel__loop_arm_fd() was called since. Until cel__loop_detach().

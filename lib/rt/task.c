@@ -170,6 +170,7 @@ static void make_ready(cel_task *task)
 {
         task->state = CEL__TASK_READY;
         cel__list_append(&task->ctx.loop->ready, &task->ready_node);
+        cel__loop_rouse(task->ctx.loop);
 }
 
 static void deliver_wake(cel__mail *mail)
