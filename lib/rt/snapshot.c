@@ -13,9 +13,12 @@
 
 #include <errno.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 enum {
         SIGNAL = SIGURG,
@@ -121,6 +124,7 @@ void cel__snapshot_attach(cel__loop *loop)
         pthread_sigmask(SIG_UNBLOCK, &ours, &before);
         pthread_mutex_lock(&snapshot->mutex);
         snapshot->thread = pthread_self();
+        snapshot->tid = gettid();
         snapshot->was_blocked = sigismember(&before, SIGNAL);
         snapshot->attached = true;
         pthread_mutex_unlock(&snapshot->mutex);
@@ -163,6 +167,25 @@ bool cel__snapshot_take(cel__loop *loop, cel__sight *ret_sight)
         *ret_sight = snapshot->sight;
         atomic_store(&snapshot->state, IDLE);
         return true;
+}
+
+int64_t cel__snapshot_delay_ns(cel__loop *loop)
+{
+        char path[64], text[128];
+        long long delay_ns = 0;
+
+        pthread_mutex_lock(&loop->snapshot.mutex);
+        snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", loop->snapshot.tid);
+        pthread_mutex_unlock(&loop->snapshot.mutex);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return 0;
+        ssize_t n = read(fd, text, sizeof(text) - 1);
+        close(fd);
+        if (n <= 0)
+                return 0;
+        text[n] = '\0'; /* ns on a processor, ns waiting for one, turns */
+        return sscanf(text, "%*d %lld", &delay_ns) == 1 ? delay_ns : 0;
 }
 
 void cel__snapshot_forget(cel__loop *loop)

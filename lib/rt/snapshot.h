@@ -24,10 +24,11 @@ typedef struct cel__sight {
 
 /* Part of a loop. */
 typedef struct cel__snapshot {
-        pthread_mutex_t mutex; /* of the next three */
+        pthread_mutex_t mutex; /* of the next four */
         bool attached;         /* `thread` runs the loop and takes the signal */
         bool was_blocked;      /* the signal, on that thread, before */
         pthread_t thread;
+        int tid; /* the same, as the kernel calls it */
         _Atomic int state;
         uint64_t switches; /* asked for: what runs while the loop's counter stands there */
         cel__sight sight;
@@ -46,6 +47,10 @@ void cel__snapshot_ask(struct cel__loop *loop, uint64_t switches);
 
 /* The answer, if it has come. On the thread that asked. */
 bool cel__snapshot_take(struct cel__loop *loop, cel__sight *ret_sight);
+
+/* For how long the loop's thread has wanted to run and was not let, since it began; 0 where the kernel does not
+ * say. It says so only of what is over: a thread that is still not let has to answer first. */
+int64_t cel__snapshot_delay_ns(struct cel__loop *loop);
 
 /* Ask no more: an answer that comes later is dropped. */
 void cel__snapshot_forget(struct cel__loop *loop);

@@ -12,6 +12,10 @@
  * stamps once more. A loop that was idle thus costs the guardian two wake-ups, one that is busy 2 in hold_ms,
  * however often it waits between.
  *
+ * On a machine with more to do than it can, a thread may not get to run for as long. That time, which the
+ * kernel counts, is taken off: the task is not to blame. The kernel counts it when it is over, so it is taken
+ * off once more when the thread has answered.
+ *
  * The stack is asked for in one look and told in a later one, because the guardian must not wait for a thread
  * that may never answer: it sends heartbeats meanwhile. */
 #include "rt/watchdog.h"
@@ -34,6 +38,7 @@ typedef enum hold_state {
 typedef struct watched {
         hold_state state;
         uint64_t switches, turns;
+        int64_t delay_ns;  /* then: for how long the thread had been kept from running */
         cel_time asked_at; /* of real time, which is what a thread takes to answer */
         cel__hold hold;    /* `since`: when the counters were first seen there */
 } watched;
@@ -82,7 +87,13 @@ static long long ms_between(cel_time from, cel_time to)
         return (long long)(to.ns - from.ns) / CEL_NS_PER_MS;
 }
 
-static void tell(const watched *w, const cel__loop *loop, cel_time now)
+/* For how long the loop is held, not counting the time that its thread was kept from running. */
+static long long held_ms(const watched *w, cel_time now, int64_t delay_ns)
+{
+        return ms_between(w->hold.since, (cel_time){now.ns - (delay_ns - w->delay_ns)});
+}
+
+static void tell(const watched *w, const cel__loop *loop, long long ms)
 {
         const cel__sight *sight = &w->hold.sight;
         char holder[160], stack[TEXT_BYTES];
@@ -94,16 +105,15 @@ static void tell(const watched *w, const cel__loop *loop, cel_time now)
         else
                 snprintf(stack, sizeof(stack), "unknown, the thread has not answered in time");
         cel_warn(NULL, "LOOP-HELD", "%s has held loop %u for %lld ms; its stack: %s", holder, loop->number,
-                 ms_between(w->hold.since, now), stack);
+                 ms, stack);
 }
 
-static void tell_end(const watched *w, const cel__loop *loop, cel_time now)
+static void tell_end(const watched *w, const cel__loop *loop, long long ms)
 {
         char holder[160];
 
         format_holder(&w->hold.sight, holder, sizeof(holder));
-        cel_warn(NULL, "LOOP-RELEASED", "%s let go of loop %u after %lld ms", holder, loop->number,
-                 ms_between(w->hold.since, now));
+        cel_warn(NULL, "LOOP-RELEASED", "%s let go of loop %u after %lld ms", holder, loop->number, ms);
 }
 
 /* Has the thread had time enough to answer? One that waits in the kernel may never. */
@@ -112,24 +122,28 @@ static bool is_overdue(const watched *w)
         return ms_between(w->asked_at, cel_clock_now(cel_clock_system())) >= ANSWER_MS_MAX;
 }
 
-/* The next step of a hold that goes on (or, with `over`, has ended meanwhile). */
-static void pursue(cel__watchdog *watchdog, watched *w, cel__loop *loop, cel_time now, bool over)
+/* The next step of a hold of `ms` so far that goes on (or, with `over`, has ended meanwhile). */
+static void pursue(const cel__watchdog *watchdog, watched *w, cel__loop *loop, long long ms, bool over)
 {
-        if (w->state == SEEN && !over && ms_between(w->hold.since, now) >= watchdog->hold_ms) {
-                cel__count(&loop->counters.holds);
+        if (w->state == SEEN && !over && ms >= watchdog->hold_ms) {
                 w->hold.sight = (cel__sight){0};
                 cel__snapshot_ask(loop, w->switches);
-                w->state = ASKED;
                 w->asked_at = cel_clock_now(cel_clock_system());
+                w->state = ASKED;
         } else if (w->state == ASKED) {
                 if (!cel__snapshot_take(loop, &w->hold.sight) && !over && !is_overdue(w))
                         return;
                 cel__snapshot_forget(loop);
+                if (ms < watchdog->hold_ms) { /* it was not the task that was slow, but the machine */
+                        w->state = SEEN;
+                        return;
+                }
                 w->state = TOLD;
-                tell(w, loop, now);
+                cel__count(&loop->counters.holds);
+                tell(w, loop, ms);
         }
         if (w->state == TOLD && over)
-                tell_end(w, loop, now);
+                tell_end(w, loop, ms);
 }
 
 /* Returns whether the loop is busy. */
@@ -139,13 +153,16 @@ static bool look_at(cel__watchdog *watchdog, watched *w, cel__loop *loop, cel_ti
         uint64_t switches = cel__counter_get(&loop->counters.switches);
         uint64_t turns = cel__counter_get(&loop->counters.turns);
         bool same = busy && w->state != FREE && switches == w->switches && turns == w->turns;
+        bool is_real = !cel__clock_manual(cel__runtime_clock(watchdog->runtime));
+        int64_t delay_ns = is_real && (busy || w->state != FREE) ? cel__snapshot_delay_ns(loop) : 0;
 
         pthread_mutex_lock(&watchdog->mutex);
-        pursue(watchdog, w, loop, now, !same);
+        pursue(watchdog, w, loop, held_ms(w, now, delay_ns), !same);
         if (!same) {
                 w->state = busy ? SEEN : FREE;
                 w->switches = switches;
                 w->turns = turns;
+                w->delay_ns = delay_ns;
                 w->hold.since = now;
         }
         pthread_mutex_unlock(&watchdog->mutex);

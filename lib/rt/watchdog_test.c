@@ -293,6 +293,37 @@ TEST(on_the_real_clock_a_thread_of_the_librarys_own_is_watched_too)
         cel_log_set_sink(NULL, NULL);
 }
 
+static _Atomic bool contest_over;
+
+static void *spin_until_over(void *arg)
+{
+        (void)arg;
+        while (!atomic_load(&contest_over))
+                ;
+        return NULL;
+}
+
+TEST(the_time_that_a_loops_thread_was_kept_from_running_is_known)
+{
+        cpu_set_t before, one;
+        pthread_t rival;
+
+        CHECK_INT(sched_getaffinity(0, sizeof(before), &before), 0);
+        CPU_ZERO(&one);
+        CPU_SET((size_t)sched_getcpu(), &one);
+        CHECK_INT(sched_setaffinity(0, sizeof(one), &one), 0);
+        fixture f = fixture_new();
+        int64_t delay_ns = cel__snapshot_delay_ns(cel__runtime_loop(f.runtime));
+        atomic_store(&contest_over, false);
+        CHECK_INT(pthread_create(&rival, NULL, spin_until_over, NULL), 0); /* on the same processor */
+        while (cel__snapshot_delay_ns(cel__runtime_loop(f.runtime)) < delay_ns + 10 * CEL_NS_PER_MS)
+                ;
+        atomic_store(&contest_over, true);
+        pthread_join(rival, NULL);
+        fixture_free(&f);
+        sched_setaffinity(0, sizeof(before), &before);
+}
+
 static _Atomic unsigned urgent_n;
 
 static void on_urgent(int signal_number)
