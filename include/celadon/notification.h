@@ -28,11 +28,12 @@ typedef struct cel_notification {
 /* What a handler returns, if not a negative error. */
 enum {
         CEL_HANDLED = 0, /* settle the message: it is acknowledged */
-        CEL_REQUEUE = 1, /* give it back to the queue */
+        CEL_REQUEUE = 1, /* give it back to the queue, if the listener allows it */
 };
 
-/* Handles one notification in a task of its own. Returns CEL_HANDLED or CEL_REQUEUE; a negative error counts
- * as CEL_REQUEUE if requeueing is allowed, else as CEL_HANDLED (oslo's rule), and is logged. */
+/* Handles one notification in a task of its own. Returns CEL_HANDLED or CEL_REQUEUE; a negative error counts as
+ * CEL_REQUEUE, and is logged. If the listener does not allow requeueing, CEL_REQUEUE counts as CEL_HANDLED: the message is
+ * gone (oslo's rule; a warning says so). CEL_ECANCELED gives the message back in any case. */
 typedef int (*cel_notification_fn)(cel_ctx *ctx, const cel_notification *notification, void *arg);
 
 /* Handles a message that is no notification; `why` is a sentence. Returns as above. */
@@ -45,10 +46,13 @@ typedef struct cel_notification_listener_options {
         const char *pool; /* a queue of one's own, which gets a copy of everything; NULL: the shared queues */
         bool durable;     /* amqp_durable_queues of the senders: the two must agree */
         bool auto_delete; /* amqp_auto_delete of the senders: likewise */
-        bool allow_requeue;
+        bool allow_requeue; /* oslo.messaging's allow_requeue */
         /* Handlers at once, 1 to 65,535; 0: 64. The bus sends at most twice as many messages ahead, from each
          * queue; one that has waited for a handler for 5 minutes is given back. */
         unsigned concurrency;
+        /* Bytes of the messages that are here and not settled; 0: 256 MiB. What comes beyond is not kept, but given back
+         * once there is room; one message is always taken. */
+        size_t bytes_max;
         cel_notification_fn on_notification;
         /* NULL: a message that is no notification is rejected without requeue (oslo's rule), and logged. */
         cel_invalid_message_fn on_invalid;

@@ -13,6 +13,7 @@
 #define CEL_AMQP_AMQP_H
 
 #include "wire/content.h"
+#include "wire/settlement.h"
 #include "wire/url.h"
 
 #include <celadon/transport.h>
@@ -50,8 +51,6 @@ typedef struct cel__amqp_channel_options {
         void (*on_delivery)(void *arg, cel__amqp_delivery *delivery);
         void *arg; /* borrowed */
 } cel__amqp_channel_options;
-
-typedef enum cel__amqp_settlement { CEL__AMQP_ACK, CEL__AMQP_REQUEUE, CEL__AMQP_REJECT } cel__amqp_settlement;
 
 /* Open a connection on the ctx's loop. Connecting goes on in the background.
  * Errors: CEL_EINVAL (a TLS file; the ctx has the text), CEL_ENOMEM. */
@@ -96,6 +95,6 @@ bool cel__amqp_is_stale(const cel__amqp_delivery *delivery);
 /* Settle a delivery. From any thread; never waits.
  * Errors: CEL_ECLOSED when the channel it came on is gone: the broker has given the message to somebody else
  *         by then. */
-int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__amqp_settlement how);
+int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how);
 
 #endif

@@ -150,7 +150,7 @@ bool cel__amqp_is_stale(const cel__amqp_delivery *delivery)
         return stale;
 }
 
-int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__amqp_settlement how)
+int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how)
 {
         cel__amqp_channel *channel = delivery->channel;
         cel__amqp *amqp = channel->amqp;
@@ -159,9 +159,10 @@ int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__amqp_settlement ho
         pthread_mutex_lock(&amqp->mutex);
         if (!is_stale_locked(delivery)) {
                 amqp_basic_ack_t ack = {.delivery_tag = delivery->tag};
-                amqp_basic_nack_t nack = {.delivery_tag = delivery->tag, .requeue = how == CEL__AMQP_REQUEUE};
+                amqp_basic_nack_t nack = {.delivery_tag = delivery->tag,
+                                          .requeue = how == CEL__SETTLE_REQUEUE};
 
-                r = how == CEL__AMQP_ACK
+                r = how == CEL__SETTLE_ACK
                             ? conn_send_locked(amqp, channel->number, AMQP_BASIC_ACK_METHOD, &ack)
                             : conn_send_locked(amqp, channel->number, AMQP_BASIC_NACK_METHOD, &nack);
         }

@@ -7,17 +7,19 @@
 #ifndef CEL_DRIVER_DRIVER_H
 #define CEL_DRIVER_DRIVER_H
 
+#include "wire/settlement.h"
 #include "wire/url.h"
 
 #include <celadon/transport.h>
 
 typedef struct cel__driver cel__driver;
 
-typedef enum cel__settlement {
-        CEL__SETTLE_ACK,     /* done with it */
-        CEL__SETTLE_REQUEUE, /* give it to somebody else */
-        CEL__SETTLE_REJECT,  /* to where the queue sends what nobody can handle, or to nowhere */
-} cel__settlement;
+/* What the bus knows a delivery by. Two deliveries of the same message may swap theirs. */
+typedef struct cel__ticket {
+        void *channel;
+        uint64_t tag;
+        unsigned incarnation;
+} cel__ticket;
 
 /* A message off a queue, until it is settled. */
 typedef struct cel__delivery {
@@ -27,9 +29,7 @@ typedef struct cel__delivery {
 
         /* The driver's. */
         void *content;
-        void *channel;
-        uint64_t tag;
-        unsigned incarnation;
+        cel__ticket ticket;
 } cel__delivery;
 
 typedef struct cel__subscription_options {
@@ -77,6 +77,9 @@ struct cel__driver {
 
         /* Is it too late to settle it? The bus has given it to somebody else then, or will. */
         bool (*is_stale)(const cel__delivery *delivery);
+
+        /* Free the message; what is left can be settled. Never waits. */
+        void (*drop_message)(cel__delivery *delivery);
 
         /* Settle a delivery and free what it holds. Never waits.
          * Errors: CEL_ECLOSED: too late, the bus has given it to somebody else. */

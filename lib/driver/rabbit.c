@@ -187,13 +187,12 @@ static int rabbit_publish(cel_ctx *ctx, void *bus, const cel_message *message, u
 static void on_delivery(void *arg, cel__amqp_delivery *d)
 {
         subscription *s = arg;
-        cel__delivery delivery = {.message = d->content ? &d->content->message : NULL,
-                                  .refused = d->refused,
-                                  .queue = d->queue,
-                                  .content = d->content,
-                                  .channel = d->channel,
-                                  .tag = d->tag,
-                                  .incarnation = d->incarnation};
+        cel__delivery delivery = {
+                .message = d->content ? &d->content->message : NULL,
+                .refused = d->refused,
+                .queue = d->queue,
+                .content = d->content,
+                .ticket = {.channel = d->channel, .tag = d->tag, .incarnation = d->incarnation}};
 
         s->on_delivery(s->arg, &delivery);
 }
@@ -263,29 +262,31 @@ static int rabbit_stop(cel_ctx *ctx, void *arg)
         return cel__amqp_cancel_consumers(ctx, ((subscription *)arg)->channel);
 }
 
-static cel__amqp_delivery amqp_delivery(const cel__delivery *delivery)
+static cel__amqp_delivery amqp_delivery(const cel__ticket *ticket)
 {
         return (cel__amqp_delivery){
-                .channel = delivery->channel, .incarnation = delivery->incarnation, .tag = delivery->tag};
+                .channel = ticket->channel, .incarnation = ticket->incarnation, .tag = ticket->tag};
 }
 
 static bool rabbit_is_stale(const cel__delivery *delivery)
 {
-        cel__amqp_delivery d = amqp_delivery(delivery);
+        cel__amqp_delivery d = amqp_delivery(&delivery->ticket);
 
         return cel__amqp_is_stale(&d);
 }
 
+static void rabbit_drop_message(cel__delivery *delivery)
+{
+        delivery->content = cel__content_free(delivery->content);
+        delivery->message = NULL;
+}
+
 static int rabbit_settle(cel__delivery *delivery, cel__settlement how)
 {
-        static const cel__amqp_settlement settlements[] = {[CEL__SETTLE_ACK] = CEL__AMQP_ACK,
-                                                           [CEL__SETTLE_REQUEUE] = CEL__AMQP_REQUEUE,
-                                                           [CEL__SETTLE_REJECT] = CEL__AMQP_REJECT};
-        cel__amqp_delivery d = {
-                .channel = delivery->channel, .incarnation = delivery->incarnation, .tag = delivery->tag};
-        int r = cel__amqp_settle(&d, settlements[how]);
+        cel__amqp_delivery d = amqp_delivery(&delivery->ticket);
+        int r = cel__amqp_settle(&d, how);
 
-        cel__content_free(delivery->content);
+        rabbit_drop_message(delivery);
         *delivery = (cel__delivery){0};
         return r;
 }
@@ -303,5 +304,6 @@ const cel__driver cel__rabbit_driver = {
         .stop = rabbit_stop,
         .unsubscribe = rabbit_unsubscribe,
         .is_stale = rabbit_is_stale,
+        .drop_message = rabbit_drop_message,
         .settle = rabbit_settle,
 };

@@ -2,23 +2,24 @@
  *
  * The notification listener (oslo-wire sections 4, 7, 8, 13, 14).
  *
- * Design notes. Deliveries come on the loop's hub, where they are decoded: a parser that recurses over what a
- * stranger sent does not belong on a task's small stack. At most `concurrency` handlers run; what comes
- * beyond waits in a list, which the prefetch bounds: 2 * queues_n * concurrency deliveries at most. A handler's
- * task goes on with the next delivery when it is done, so a busy listener starts no task for each message.
- * A delivery that has waited for PENDING_MS_MAX goes back to the queue: brokers lose patience with whoever
- * keeps a message for long (RabbitMQ closes the channel, after 30 minutes), and another listener may be idle.
+ * Design notes. Deliveries come on the loop's hub. They wait in a list until a handler is free, which the prefetch bounds:
+ * 2 * queues_n * concurrency deliveries at most; those whose bytes there is no room for wait without their message, and are
+ * given back when it is their turn. Messages begin on the hub too, because they are decoded there: a parser that recurses
+ * over what a stranger sent does not belong on a task's small stack. Each is a task of its own, so that the loop looks at
+ * its descriptors between any two. A delivery that has waited for PENDING_MS_MAX goes back to the queue: brokers lose
+ * patience with whoever keeps a message for long (RabbitMQ closes the channel, after 30 minutes), and another listener may
+ * be idle.
+ *
+ * When a channel is lost, the bus delivers again what was not settled. A copy of a message whose handler still runs is not
+ * begun: its ticket goes to the handler's job, which settles with that one.
  *
  * Where upstream's rules lose messages, ours do not: a redelivered copy of a handled message is acknowledged
  * (upstream leaves it unsettled, and any other message with that id as well), and the queue alone says which priorities are listened to. */
 #include "base/assert.h"
-#include "base/list.h"
-#include "driver/driver.h"
+#include "notify/job.h"
 #include "notify/seen.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
-#include "wire/decompress.h"
-#include "wire/notification.h"
 
 #include <celadon/log.h>
 #include <stdio.h>
@@ -28,13 +29,12 @@
 enum {
         CONCURRENCY_DEFAULT = 64,
         CONCURRENCY_MAX = 65535,
+        BYTES_MAX_DEFAULT = 256 * 1024 * 1024,
         QUEUES_MAX = 256,
         SEEN_IDS_MAX = 10000,
         SEEN_MS_MAX = 10 * 60 * 1000,
         PENDING_MS_MAX = 5 * 60 * 1000,
-        WHY_BYTES = 256,
-        PLAIN_BYTES_MAX = 128 * 1024 *
-                          1024, /* of a body when decompressed: as much as uncompressed ones may have */
+        RUNNING_BUCKETS = 256, /* a power of two */
 };
 
 static const char *const all_priorities[] = {"audit", "debug",    "info",   "warn",
@@ -53,106 +53,43 @@ struct cel_notification_listener {
         void *arg; /* borrowed */
         bool allow_requeue;
         unsigned concurrency;
-        unsigned running;  /* tasks of handlers */
+        unsigned running; /* tasks of handlers */
+        size_t bytes_max;
+        size_t bytes;      /* that jobs hold */
         bool draining;     /* what is not begun goes back */
         cel__list pending; /* of job, in the order in which they came */
         cel__timer
-                impatience; /* set while something is pending: no later than the first one's time is over */
+                impatience;  /* set while something is pending: no later than the first one's time is over */
+        cel__deferred begin; /* on the hub: a handler is free */
+        cel__list running_by_id[RUNNING_BUCKETS]; /* of job, those with an id */
 };
-
-/* One message, from delivery to settlement. */
-typedef struct job {
-        cel__list node;                      /* in listener->pending */
-        cel_notification_listener *listener; /* borrowed */
-        cel__delivery delivery;
-        cel_time pending_until;
-        cel__buf plain; /* the decompressed body, if it came compressed */
-        cel__envelope envelope;
-        cel_notification notification;
-        bool valid;
-        char why[WHY_BYTES]; /* unless valid */
-} job;
 
 /* --- One message ------------------------------------------------------------------------------ */
 
-static const char *unique_id(const job *j)
+/* How much a job holds is known anew. */
+static void hold(job *j, size_t bytes)
 {
-        const char *id = j->valid ? json_string_value(json_object_get(j->notification.message, "_unique_id"))
-                                  : NULL;
+        j->listener->bytes += bytes - j->held_bytes;
+        j->held_bytes = bytes;
+}
 
-        return id ? id : "";
+/* Is there room for `bytes` more? For one message always. */
+static bool has_room(const cel_notification_listener *listener, size_t bytes)
+{
+        return listener->bytes == 0 ||
+               (listener->bytes <= listener->bytes_max && bytes <= listener->bytes_max - listener->bytes);
 }
 
 static void job_end(job *j, cel__settlement how)
 {
         cel_notification_listener *listener = j->listener;
-        const char *id = unique_id(j);
 
         /* Remembered even if the acknowledgement comes too late: the copy that follows is not handled again.
          */
-        if (how == CEL__SETTLE_ACK && *id)
-                seen_add(listener->handled, id, cel_clock_now(listener->clock));
-        listener->driver->settle(&j->delivery, how);
-        if (j->valid)
-                cel__envelope_fini(&j->envelope);
-        cel__buf_fini(&j->plain);
-        free(j);
-}
-
-/* The body as its sender had it before kombu compressed it: borrowed from the job. */
-static int plain_body(job *j, const void **ret_body, size_t *ret_n)
-{
-        const cel_message *message = j->delivery.message;
-        cel_auto_free char *compression = NULL;
-        int r = cel_headers_get_str(message->headers, "compression", &compression);
-
-        if (r == CEL_ENOMEM)
-                return r;
-        if (r < 0 || !*compression) {
-                *ret_body = message->body;
-                *ret_n = message->body_bytes;
-                return 0;
-        }
-        r = cel__decompress(compression, message->body, message->body_bytes, &j->plain, j->why,
-                            sizeof(j->why));
-        if (r < 0)
-                return r;
-        *ret_body = cel__buf_head(&j->plain);
-        *ret_n = cel__buf_used(&j->plain);
-        return 0;
-}
-
-static int open_message(job *j)
-{
-        const void *body;
-        size_t n;
-        int r = plain_body(j, &body, &n);
-
-        if (r < 0)
-                return r;
-        r = cel__envelope_open(body, n, &j->envelope, j->why, sizeof(j->why));
-        if (r < 0)
-                return r;
-        r = cel__notification_from_envelope(&j->envelope, j->delivery.message, &j->notification, j->why,
-                                            sizeof(j->why));
-        if (r < 0)
-                cel__envelope_fini(&j->envelope);
-        return r;
-}
-
-/* Find out what it is. Errors: CEL_ENOMEM, which says nothing about the message; any other is in j->why. */
-static int decode(job *j)
-{
-        cel__buf_init(&j->plain, PLAIN_BYTES_MAX);
-        int r = open_message(j);
-        j->valid = r >= 0;
-        if (!j->valid && !*j->why)
-                snprintf(j->why, sizeof(j->why), "%s", cel_error_text(r));
-        /* It may be large, and the job may wait: keep it only for a message of version 1, which borrows it.
-         */
-        if (!j->valid || j->envelope.version == 2)
-                cel__buf_clear(&j->plain, 0);
-        return r == CEL_ENOMEM ? r : 0;
+        if (how == CEL__SETTLE_ACK && *job_id(j))
+                seen_add(listener->handled, job_id(j), cel_clock_now(listener->clock));
+        hold(j, 0);
+        job_free(j, listener->driver, how);
 }
 
 /* What the handler's result means for the message. */
@@ -160,10 +97,12 @@ static cel__settlement verdict(cel_ctx *ctx, const cel_notification_listener *li
 {
         if (result == CEL_HANDLED)
                 return CEL__SETTLE_ACK;
-        if (result == CEL_REQUEUE)
-                return CEL__SETTLE_REQUEUE;
-        cel_assert(result < 0);
-        if (result != CEL_ECANCELED)
+        if (result == CEL_REQUEUE && !listener->allow_requeue)
+                cel_warn(ctx, "NOTIFICATION-NOT-REQUEUED",
+                         "a handler gives a message back, but this listener does not allow it: the message "
+                         "is dropped");
+        cel_assert(result < 0 || result == CEL_REQUEUE);
+        if (result < 0 && result != CEL_ECANCELED)
                 cel_warn(ctx, "NOTIFICATION-FAILED", "a handler failed: %s", cel_ctx_error_text(ctx, result));
         /* Cancelled is not handled, whatever the rule for failures. */
         return listener->allow_requeue || result == CEL_ECANCELED ? CEL__SETTLE_REQUEUE : CEL__SETTLE_ACK;
@@ -184,64 +123,99 @@ static cel__settlement handle(cel_ctx *ctx, job *j)
         return CEL__SETTLE_REJECT;
 }
 
-/* Is it a copy that the bus brought of a message that was handled lately? What was not delivered before, somebody
- * has sent again on purpose, such as an operator who replays a dead letter. */
-static bool was_handled(const job *j)
-{
-        const char *id = unique_id(j);
-
-        return *id && j->delivery.message->redelivered &&
-               seen_has(j->listener->handled, id, cel_clock_now(j->listener->clock));
-}
-
-/* The next message that waits. What came before a reconnect is let go: the bus delivers it again. */
-static job *next_pending(cel_notification_listener *listener)
-{
-        for (cel__list *node; (node = cel__list_pop(&listener->pending));) {
-                job *j = cel__container(node, job, node);
-
-                if (!listener->driver->is_stale(&j->delivery))
-                        return j;
-                job_end(j, CEL__SETTLE_REQUEUE);
-        }
-        return NULL;
-}
-
-/* A handler's task: its first message, then whatever waits. */
+/* A handler's task. */
 static int work(cel_ctx *ctx, void *arg)
 {
         job *j = arg;
         cel_notification_listener *listener = j->listener;
 
-        while (j) {
-                /* Another copy may have been handled while this one waited. */
-                job_end(j, was_handled(j) ? CEL__SETTLE_ACK : handle(ctx, j));
-                j = next_pending(listener);
-        }
+        job_end(j, handle(ctx, j));
         listener->running--;
+        if (!cel__list_empty(&listener->pending))
+                cel__loop_defer(listener->loop, &listener->begin);
         return 0;
 }
 
-/* --- Deliveries ------------------------------------------------------------------------------- */
+/* --- Copies ----------------------------------------------------------------------------------- */
+
+/* Is it a copy that the bus brought of a message that was handled lately? What was not delivered before, somebody
+ * has sent again on purpose, such as an operator who replays a dead letter. */
+static bool was_handled(const job *j)
+{
+        return *job_id(j) && j->delivery.message->redelivered &&
+               seen_has(j->listener->handled, job_id(j), cel_clock_now(j->listener->clock));
+}
+
+static cel__list *running_with(cel_notification_listener *listener, const char *id)
+{
+        uint32_t hash = 2166136261u; /* FNV-1a */
+
+        for (; *id; id++)
+                hash = (hash ^ (unsigned char)*id) * 16777619u;
+        return &listener->running_by_id[hash % RUNNING_BUCKETS];
+}
+
+/* The job that still handles the message which this is a copy of, after its own delivery was lost. */
+static job *find_running(const job *copy)
+{
+        cel_notification_listener *listener = copy->listener;
+        const char *id = job_id(copy);
+
+        cel__list_for_each (node, running_with(listener, id)) {
+                job *j = cel__container(node, job, running_node);
+
+                if (strcmp(job_id(j), id) == 0 && listener->driver->is_stale(&j->delivery))
+                        return j;
+        }
+        return NULL;
+}
+
+/* Take care of a redelivered message that is handled already, or just now. Returns whether it is one; `j` is then gone. */
+static bool is_copy(job *j)
+{
+        if (!j->delivery.message->redelivered)
+                return false;
+        if (job_decode(j) < 0) {
+                job_end(j, CEL__SETTLE_REQUEUE);
+                return true;
+        }
+        job *running = *job_id(j) ? find_running(j) : NULL;
+        if (running) {
+                cel__ticket lost = running->delivery.ticket;
+
+                running->delivery.ticket = j->delivery.ticket;
+                j->delivery.ticket = lost;
+                job_end(j, CEL__SETTLE_REQUEUE);
+                return true;
+        }
+        if (was_handled(j)) {
+                job_end(j, CEL__SETTLE_ACK);
+                return true;
+        }
+        job_undecode(j);
+        return false;
+}
+
+/* --- Waiting for a handler -------------------------------------------------------------------- */
+
+static job *first_pending(cel_notification_listener *listener)
+{
+        return cel__list_empty(&listener->pending) ? NULL : cel__container(listener->pending.next, job, node);
+}
 
 /* Give back what is pending and was so for too long: as far as `now` says. */
 static void give_back(cel_notification_listener *listener, cel_time now)
 {
-        while (!cel__list_empty(&listener->pending)) {
-                job *first = cel__container(listener->pending.next, job, node);
-
-                if (first->pending_until.ns > now.ns)
-                        return;
-                cel__list_remove(&first->node);
-                job_end(first, CEL__SETTLE_REQUEUE);
-        }
+        for (job *j; (j = first_pending(listener)) && j->pending_until.ns <= now.ns;)
+                job_end(j, CEL__SETTLE_REQUEUE);
 }
 
 static void watch_pending(cel_notification_listener *listener)
 {
-        if (cel__list_empty(&listener->pending) || cel__timer_is_set(&listener->impatience))
+        job *first = first_pending(listener);
+
+        if (!first || cel__timer_is_set(&listener->impatience))
                 return;
-        job *first = cel__container(listener->pending.next, job, node);
         if (cel__timer_set(&listener->loop->timers, &listener->impatience, first->pending_until) < 0)
                 give_back(listener, CEL_TIME_NEVER); /* no memory: too early is better than never */
 }
@@ -254,43 +228,66 @@ static void on_impatience(cel__timer *timer)
         watch_pending(listener);
 }
 
-static void wait_for_handler(cel_notification_listener *listener, job *j)
+/* Start a handler. Returns false if none can be started now. */
+static bool begin(cel_notification_listener *listener, job *j)
 {
-        j->pending_until = cel_time_add_ms(cel_clock_now(listener->clock), PENDING_MS_MAX);
-        cel__list_append(&listener->pending, &j->node);
-        watch_pending(listener);
+        cel__list_remove(&j->node);
+        if (job_decode(j) < 0) {
+                job_end(j, CEL__SETTLE_REQUEUE);
+                return true;
+        }
+        if (was_handled(j)) { /* another copy, while this one waited */
+                job_end(j, CEL__SETTLE_ACK);
+                return true;
+        }
+        if (cel__task_spawn(listener->scope, NULL, "notification", work, j, NULL) >= 0) {
+                listener->running++;
+                hold(j, j->message_bytes + cel__buf_used(&j->plain));
+                if (*job_id(j))
+                        cel__list_append(running_with(listener, job_id(j)), &j->running_node);
+                return true;
+        }
+        if (listener->running == 0) { /* nobody would come back to it */
+                job_end(j, CEL__SETTLE_REQUEUE);
+                return true;
+        }
+        job_undecode(j);
+        cel__list_append(listener->pending.next, &j->node); /* the first again */
+        return false;
 }
 
-static void begin(cel_notification_listener *listener, job *j)
+/* Begin as much as there are handlers for. What came before a reconnect is let go: the bus delivers it again. */
+static void begin_pending(cel_notification_listener *listener)
 {
-        if (listener->draining) {
-                job_end(j, CEL__SETTLE_REQUEUE);
-                return;
+        job *j;
+
+        while (listener->running < listener->concurrency && (j = first_pending(listener))) {
+                bool idle = listener->running == 0;
+
+                if (listener->driver->is_stale(&j->delivery)) {
+                        job_end(j, CEL__SETTLE_REQUEUE);
+                } else if (!j->delivery.message) { /* there was no room for it */
+                        if (!idle && !has_room(listener, j->message_bytes))
+                                return;
+                        job_end(j, CEL__SETTLE_REQUEUE);
+                } else if ((!idle && listener->bytes > listener->bytes_max) || !begin(listener, j)) {
+                        return; /* some grew when they were decompressed, or there is no task to be had */
+                }
         }
-        if (listener->running >= listener->concurrency) {
-                wait_for_handler(listener, j);
-                return;
-        }
-        int r = cel__task_spawn(listener->scope, NULL, "notification", work, j, NULL);
-        if (r >= 0)
-                listener->running++;
-        else if (listener->running > 0) /* another handler takes it when it is done */
-                wait_for_handler(listener, j);
-        else
-                job_end(j, CEL__SETTLE_REQUEUE);
 }
+
+static void on_begin(cel__deferred *deferred)
+{
+        begin_pending(cel__container(deferred, cel_notification_listener, begin));
+}
+
+/* --- Deliveries ------------------------------------------------------------------------------- */
 
 /* After a reconnect, everything that waits is out of date; without this it would add up. */
 static void drop_stale(cel_notification_listener *listener)
 {
-        while (!cel__list_empty(&listener->pending)) {
-                job *first = cel__container(listener->pending.next, job, node);
-
-                if (!listener->driver->is_stale(&first->delivery))
-                        return;
-                cel__list_remove(&first->node);
-                job_end(first, CEL__SETTLE_REQUEUE);
-        }
+        for (job *j; (j = first_pending(listener)) && listener->driver->is_stale(&j->delivery);)
+                job_end(j, CEL__SETTLE_REQUEUE);
 }
 
 static void refuse(cel_notification_listener *listener, const cel__delivery *delivery, cel__settlement how)
@@ -306,36 +303,38 @@ static void refuse(cel_notification_listener *listener, const cel__delivery *del
 static void on_delivery(void *arg, const cel__delivery *delivery)
 {
         cel_notification_listener *listener = arg;
+        job *j;
 
         drop_stale(listener);
         if (!delivery->message) {
                 refuse(listener, delivery, CEL__SETTLE_REJECT);
                 return;
         }
-        job *j = calloc(1, sizeof(*j));
-        if (!j) {
+        if (job_new(listener, delivery, &j) < 0) {
                 refuse(listener, delivery, CEL__SETTLE_REQUEUE);
                 return;
         }
-        cel__list_init(&j->node);
-        j->listener = listener;
-        j->delivery = *delivery;
-        if (decode(j) < 0)
+        if (is_copy(j))
+                return;
+        if (listener->draining) {
                 job_end(j, CEL__SETTLE_REQUEUE);
-        else if (was_handled(j))
-                job_end(j, CEL__SETTLE_ACK);
+                return;
+        }
+        if (has_room(listener, j->message_bytes))
+                hold(j, j->message_bytes);
         else
-                begin(listener, j);
+                listener->driver->drop_message(&j->delivery);
+        j->pending_until = cel_time_add_ms(cel_clock_now(listener->clock), PENDING_MS_MAX);
+        cel__list_append(&listener->pending, &j->node);
+        begin_pending(listener);
+        watch_pending(listener);
 }
 
 /* Give back what is not begun, and wait for what is. */
 static int finish_work(cel_ctx *ctx, cel_notification_listener *listener)
 {
-        job *j;
-
         listener->draining = true;
-        while ((j = next_pending(listener)))
-                job_end(j, CEL__SETTLE_REQUEUE);
+        give_back(listener, CEL_TIME_NEVER);
         return cel_scope_close(ctx, listener->scope);
 }
 
@@ -377,6 +376,7 @@ static int list_queues(cel_ctx *ctx, const cel_notification_listener_options *o,
 static void listener_free(cel_notification_listener *listener)
 {
         cel__timer_unset(&listener->loop->timers, &listener->impatience);
+        cel__list_remove(&listener->begin.node);
         seen_free(listener->handled);
         free(listener);
 }
@@ -396,8 +396,13 @@ static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notifi
         listener->arg = o->arg;
         listener->allow_requeue = o->allow_requeue;
         listener->concurrency = o->concurrency ? o->concurrency : CONCURRENCY_DEFAULT;
+        listener->bytes_max = o->bytes_max ? o->bytes_max : BYTES_MAX_DEFAULT;
         cel__list_init(&listener->pending);
         cel__timer_init(&listener->impatience, on_impatience);
+        cel__list_init(&listener->begin.node);
+        listener->begin.run = on_begin;
+        for (size_t i = 0; i < RUNNING_BUCKETS; i++)
+                cel__list_init(&listener->running_by_id[i]);
         int r = seen_new(SEEN_IDS_MAX, SEEN_MS_MAX, &listener->handled);
         if (r >= 0)
                 r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &listener->scope);

@@ -23,8 +23,13 @@ typedef struct world {
 
         cel_message messages[MESSAGES_MAX];
         char bodies[MESSAGES_MAX][128];
-        char settled[MESSAGES_MAX + 1]; /* each one's settlement: "-": not yet, "a"ck, re"q"ueue, "r"eject */
+        char settled[MESSAGES_MAX +
+                     1]; /* each one's settlement: "-": not yet, "a"ck, re"q"ueue, "r"eject, "/": too
+                                           late */
         unsigned messages_n;
+        unsigned incarnation; /* of the connection: what came in an earlier one is stale */
+        bool hold;            /* deliver() leaves the loop alone */
+        int result;           /* of handlers */
 } world;
 
 /* --- A bus ------------------------------------------------------------------------------------ */
@@ -53,16 +58,20 @@ static void bus_nothing(void *arg)
 
 static bool bus_is_stale(const cel__delivery *delivery)
 {
-        (void)delivery;
-        return false;
+        return delivery->ticket.incarnation != ((world *)delivery->ticket.channel)->incarnation;
+}
+
+static void bus_drop_message(cel__delivery *delivery)
+{
+        delivery->message = NULL;
 }
 
 static int bus_settle(cel__delivery *delivery, cel__settlement how)
 {
-        world *w = delivery->channel;
+        world *w = delivery->ticket.channel;
 
-        CHECK(w->settled[delivery->tag] == '-');
-        w->settled[delivery->tag] = "aqr"[how];
+        CHECK(w->settled[delivery->ticket.tag] == '-');
+        w->settled[delivery->ticket.tag] = bus_is_stale(delivery) ? '/' : "aqr"[how];
         return 0;
 }
 
@@ -72,6 +81,7 @@ static const cel__driver bus_driver = {.scheme = "test",
                                        .stop = bus_stop,
                                        .unsubscribe = bus_nothing,
                                        .is_stale = bus_is_stale,
+                                       .drop_message = bus_drop_message,
                                        .settle = bus_settle};
 
 /* --- Around it -------------------------------------------------------------------------------- */
@@ -83,7 +93,7 @@ static int on_notification(cel_ctx *ctx, const cel_notification *notification, v
         (void)notification;
         w->handled++;
         int r = cel_await(ctx, w->gate, NULL);
-        return r < 0 ? r : CEL_HANDLED;
+        return r < 0 ? r : w->result;
 }
 
 static int open_listener(cel_ctx *ctx, void *arg)
@@ -104,16 +114,22 @@ static void open_gate(world *w)
         fixture_settle(&w->f);
 }
 
-static void world_init(world *w, unsigned concurrency)
+static void world_init_with(world *w, unsigned concurrency, size_t bytes_max, bool allow_requeue)
 {
         *w = (world){.f = fixture_new()};
         w->options = (cel_notification_listener_options){.concurrency = concurrency,
                                                          .on_notification = on_notification,
-                                                         .allow_requeue = true,
+                                                         .bytes_max = bytes_max,
+                                                         .allow_requeue = allow_requeue,
                                                          .arg = w};
         CHECK_INT(cel_future_new(&w->gate), 0);
         CHECK_INT(cel__transport_new(&bus_driver, w, &w->transport), 0);
         CHECK_RESULT(fixture_spawn(&w->f, "opener", open_listener, w), 0);
+}
+
+static void world_init(world *w, unsigned concurrency)
+{
+        world_init_with(w, concurrency, 0, true);
 }
 
 static void world_fini(world *w)
@@ -140,8 +156,11 @@ static void deliver(world *w, const char *id, bool redelivered)
         w->settled[n] = '-';
         w->subscription.on_delivery(
                 w->subscription.arg,
-                &(cel__delivery){.message = &w->messages[n], .queue = "q", .channel = w, .tag = n});
-        fixture_settle(&w->f);
+                &(cel__delivery){.message = &w->messages[n],
+                                 .queue = "q",
+                                 .ticket = {.channel = w, .tag = n, .incarnation = w->incarnation}});
+        if (!w->hold)
+                fixture_settle(&w->f);
 }
 
 /* --- Copies ----------------------------------------------------------------------------------- */
@@ -184,6 +203,135 @@ TEST(a_message_that_somebody_sent_again_is_handled_again)
         deliver(&w, "one", false);
         CHECK_STR(w.settled, "aaa");
         CHECK_INT(w.handled, 3);
+        world_fini(&w);
+}
+
+/* --- Copies of what is handled just now -------------------------------------------------------- */
+
+TEST(a_copy_that_comes_after_a_reconnect_is_not_begun_while_the_first_is_handled)
+{
+        world w;
+
+        world_init(&w, 4);
+        deliver(&w, "one", false);
+        deliver(&w, "two", false);
+        w.incarnation++;
+        deliver(&w, "one", true);
+        CHECK_STR(w.settled, "/--"); /* the copy's ticket is the handler's now */
+        w.incarnation++;
+        deliver(&w, "one", true);
+        CHECK_STR(w.settled, "/-/-");
+        CHECK_INT(w.handled, 2);
+        open_gate(&w);
+        CHECK_STR(w.settled, "///a");
+        CHECK_INT(w.handled, 2);
+        deliver(&w, "two", true);
+        CHECK_STR(w.settled, "///aa");
+        CHECK_INT(w.handled, 2);
+        world_fini(&w);
+}
+
+TEST(a_handler_that_gives_back_after_a_reconnect_gives_back_the_copy)
+{
+        world w;
+
+        world_init(&w, 4);
+        w.result = CEL_REQUEUE;
+        deliver(&w, "one", false);
+        w.incarnation++;
+        deliver(&w, "one", true);
+        open_gate(&w);
+        CHECK_STR(w.settled, "/q");
+        deliver(&w, "one", true);
+        CHECK_INT(w.handled, 2);
+        world_fini(&w);
+}
+
+TEST(a_redelivered_message_with_the_id_of_one_that_is_still_ours_is_another_message)
+{
+        world w;
+
+        world_init(&w, 4);
+        deliver(&w, "one", false);
+        deliver(&w, "one", true);
+        CHECK_INT(w.handled, 2);
+        deliver(&w, "", true);
+        deliver(&w, "", true);
+        CHECK_INT(w.handled, 4);
+        open_gate(&w);
+        CHECK_STR(w.settled, "aaaa");
+        world_fini(&w);
+}
+
+/* --- Verdicts --------------------------------------------------------------------------------- */
+
+TEST(a_handler_may_give_back_only_where_that_is_allowed)
+{
+        for (int allowed = 0; allowed < 2; allowed++) {
+                world w;
+
+                world_init_with(&w, 1, 0, allowed);
+                w.result = CEL_REQUEUE;
+                open_gate(&w);
+                deliver(&w, "one", false);
+                w.result = CEL_EIO;
+                deliver(&w, "two", false);
+                CHECK_STR(w.settled, allowed ? "qq" : "aa");
+                world_fini(&w);
+        }
+}
+
+/* --- The loop --------------------------------------------------------------------------------- */
+
+TEST(the_loop_looks_at_its_descriptors_between_two_messages)
+{
+        world w;
+
+        world_init(&w, 1);
+        open_gate(&w);
+        w.hold = true;
+        for (int i = 0; i < 3; i++)
+                deliver(&w, "", false);
+        for (unsigned i = 0; i < 3; i++) {
+                CHECK_INT(w.handled, i);
+                cel__loop_turn(cel__runtime_loop(w.f.runtime), false);
+        }
+        CHECK_INT(w.handled, 3);
+        world_fini(&w);
+}
+
+/* --- Room ------------------------------------------------------------------------------------- */
+
+TEST(what_there_is_no_room_for_is_given_back_when_it_is_its_turn)
+{
+        static const char text[] = "{\"event_type\": \"x\", \"_unique_id\": \"\"}";
+        world w;
+
+        world_init_with(&w, 1, 2 * strlen(text), true);
+        deliver(&w, "", false); /* handled */
+        deliver(&w, "", false);
+        deliver(&w, "", false); /* no room */
+        deliver(&w, "", false); /* no room */
+        CHECK_STR(w.settled, "----");
+        open_gate(&w);
+        CHECK_STR(w.settled, "aaqq");
+        CHECK_INT(w.handled, 2);
+        world_fini(&w);
+}
+
+TEST(there_is_room_for_one_message_however_large)
+{
+        world w;
+
+        world_init_with(&w, 2, 1, true);
+        deliver(&w, "", false);
+        deliver(&w, "", false); /* waits although a handler is free */
+        CHECK_STR(w.settled, "--");
+        CHECK_INT(w.handled, 1);
+        open_gate(&w);
+        CHECK_STR(w.settled, "aq");
+        deliver(&w, "", true);
+        CHECK_STR(w.settled, "aqa");
         world_fini(&w);
 }
 
