@@ -142,9 +142,9 @@ static void find_name(cel__symbols *symbols, const void *pc, bool returns, char 
 {
         Dl_info info;
         struct link_map *map = NULL;
-        const char *at = (const char *)pc - (returns ? 1 : 0);
+        const char *at = pc ? (const char *)pc - (returns ? 1 : 0) : NULL;
 
-        if (!pc || !dladdr1(at, &info, (void **)&map, RTLD_DL_LINKMAP) || !map) {
+        if (!at || !dladdr1(at, &info, (void **)&map, RTLD_DL_LINKMAP) || !map) {
                 snprintf(text, bytes, "%p", pc);
                 return;
         }

@@ -50,7 +50,7 @@ static cel_task *get_memory(cel__loop *loop)
  * enough. */
 static bool keep_memory(cel__loop *loop, cel_task *task)
 {
-        if (loop->spare_tasks_n >= SPARE_TASKS_MAX)
+        if (loop->spare_tasks_n == SPARE_TASKS_MAX)
                 return false;
         loop->spare_tasks_n++;
         cel__list_append(loop->spare_tasks.next, &task->ready_node); /* to the front: its stack is warm */
