@@ -73,7 +73,8 @@ CEL_API int cel_notification_listener_open(cel_ctx *ctx, cel_transport *transpor
  * deadline passes or it is cancelled, they are cancelled and their messages given back unless they return
  * CEL_HANDLED. Then free the listener.
  * Waits:  for the handlers.
- * Errors: CEL_ETIMEDOUT, CEL_ECANCELED when handlers had to be cancelled. */
+ * Errors: CEL_ETIMEDOUT, CEL_ECANCELED when handlers had to be cancelled; CEL_ENOSUPPORT (the ctx of another loop, or of a
+ *         thread): the listener is as it was. */
 CEL_API int cel_notification_listener_close(cel_ctx *ctx, cel_notification_listener *listener);
 
 /* Handlers that run now. */

@@ -32,8 +32,8 @@ CEL_BEGIN
  *         sentence, in which the password never appears. */
 CEL_API int cel_transport_check_url(const char *url, char *why, size_t why_bytes);
 
-/* Open a transport on the ctx's loop; the ctx is a task's, here and wherever a transport is closed, freed or
- * consumed from, while any ctx may publish. Connecting goes on in the background; a bus that is down is no
+/* Open a transport on the ctx's loop. Any ctx may publish; all else is for tasks of that loop: consuming and declaring from
+ * elsewhere is CEL_ENOSUPPORT, closing and freeing aborts. Connecting goes on in the background; a bus that is down is no
  * error here.
  * Owns:   *ret_transport is yours. `url` is copied; its password never appears in a log or an error.
  * Waits:  never.
@@ -48,18 +48,20 @@ CEL_API int cel_transport_open(cel_ctx *ctx, const char *url, cel_transport **re
  *         CEL_ECANCELED. */
 CEL_API int cel_transport_ready(cel_ctx *ctx, cel_transport *transport);
 
-/* Take leave of the bus: flush, close, free.
+/* Take leave of the bus: flush, close, free. Listeners are closed before: a transport that ends under an open listener
+ * aborts.
  * Waits:  until the bus has answered, at most 2 seconds.
  * Errors: none that matter: when it returns, the transport is gone. */
 CEL_API void cel_transport_close(cel_ctx *ctx, cel_transport *transport);
 
-/* Free at once, without a goodbye. Never waits; waiting calls of other tasks return CEL_ECLOSED. */
+/* Free at once, without a goodbye. Never waits; waiting calls of other tasks, one that opens a listener among them, return
+ * CEL_ECLOSED. */
 CEL_API cel_transport *cel_transport_free(cel_transport *transport);
 
 /* Declare `queue` (and its exchange and binding), now and again after each reconnect.
  * Waits:  for the bus, the deadline or cancellation.
  * Errors: CEL_ECONFLICT (exists with other settings: the text has the bus's own words), CEL_EACCESS,
- *         CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ECLOSED, CEL_ENOMEM. */
+ *         CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ECLOSED, CEL_ENOSUPPORT (the ctx of another loop, or of a thread), CEL_ENOMEM. */
 CEL_API int cel_transport_declare_queue(cel_ctx *ctx, cel_transport *transport, const cel_queue *queue);
 
 /* Publish one message and wait until the bus has confirmed it.

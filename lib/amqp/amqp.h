@@ -33,7 +33,7 @@ typedef struct cel__amqp_options {
         size_t body_bytes_max; /* a message with a larger body is given back to its queue's dead letters */
 } cel__amqp_options;
 
-/* A message off a queue. `content` is the receiver's. */
+/* A message off a queue. `content` is the receiver's, who settles the delivery in the end. */
 typedef struct cel__amqp_delivery {
         cel__content *content; /* owned; NULL for a message that cannot be read: then `refused` says why */
         const char *refused;
@@ -62,11 +62,16 @@ int cel__amqp_ready(cel_ctx *ctx, cel__amqp *amqp);
 /* Take leave, at most 2 s, and free it with all its channels. */
 void cel__amqp_close(cel_ctx *ctx, cel__amqp *amqp);
 
-/* Free at once: waiting calls return CEL_ECLOSED. Never waits. */
+/* Free at once: waiting calls return CEL_ECLOSED, as later ones do for whoever holds a reference. Never waits. */
 cel__amqp *cel__amqp_free(cel__amqp *amqp);
 
+/* Whoever uses a connection or a channel of it holds a reference: the owner, who closes or frees it; the supervisor; each
+ * subscription; each delivery until it is settled; a letter on its way; each call that waits. From any thread. */
+cel__amqp *cel__amqp_ref(cel__amqp *amqp);
+cel__amqp *cel__amqp_unref(cel__amqp *amqp);
+
 /* A channel. It is opened, and opened again, by the connection.
- * Errors: CEL_ENOMEM, CEL_EFULL. */
+ * Errors: CEL_ENOMEM, CEL_EFULL, CEL_ENOSUPPORT (the ctx of another loop, or of a thread). */
 int cel__amqp_channel_open(cel_ctx *ctx, cel__amqp *amqp, const cel__amqp_channel_options *options,
                            cel__amqp_channel **ret_channel);
 
@@ -92,7 +97,7 @@ int cel__amqp_publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_messag
 /* Has the channel that a delivery came on gone? Then it cannot be settled any more. From any thread. */
 bool cel__amqp_is_stale(const cel__amqp_delivery *delivery);
 
-/* Settle a delivery. From any thread; never waits.
+/* Settle a delivery, once, whether it is stale or not: the connection is kept for that. From any thread; never waits.
  * Errors: CEL_ECLOSED when the channel it came on is gone: the broker has given the message to somebody else
  *         by then. */
 int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how);

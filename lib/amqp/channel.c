@@ -190,11 +190,11 @@ static int chore_await(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
         r = chore_submit(ctx, channel, c, &c);
         if (r < 0)
                 return r;
-        conn_ref(amqp);
+        cel__amqp_ref(amqp);
         conn_attention(amqp);
         r = await_outcome(ctx, amqp, c);
         chore_unref(c);
-        conn_unref(amqp);
+        cel__amqp_unref(amqp);
         return r;
 }
 
@@ -521,6 +521,8 @@ int channel_on_method(cel__amqp_channel *channel, amqp_method_number_t id, void 
 int cel__amqp_channel_open(cel_ctx *ctx, cel__amqp *amqp, const cel__amqp_channel_options *options,
                            cel__amqp_channel **ret_channel)
 {
+        if (ctx->loop != amqp->loop)
+                return cel_fail(ctx, CEL_ENOSUPPORT, "channels are for tasks of the transport's loop");
         if (amqp->channels_n == CHANNELS_MAX)
                 return cel_fail(ctx, CEL_EFULL, "a connection has at most %d channels", CHANNELS_MAX);
         cel__amqp_channel *channel = calloc(1, sizeof(*channel));
@@ -595,10 +597,10 @@ int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel)
         if (!channel->quiet && cel_future_new(&channel->quiet) < 0)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         cel_future *quiet = cel_future_ref(channel->quiet);
-        conn_ref(amqp);
+        cel__amqp_ref(amqp);
         conn_attention(amqp);
         int r = cel_await(ctx, quiet, NULL);
         cel_future_unref(quiet);
-        conn_unref(amqp);
+        cel__amqp_unref(amqp);
         return r;
 }

@@ -145,7 +145,7 @@ void conn_flush_later_locked(cel__amqp *amqp)
         if (cel__loop_is_here(amqp->loop)) {
                 cel__loop_defer(amqp->loop, &amqp->flush);
         } else if (!atomic_exchange(&amqp->rouse_sent, true)) {
-                conn_ref(amqp);
+                cel__amqp_ref(amqp);
                 cel__loop_send(amqp->loop, &amqp->rouse);
         }
 }
@@ -157,7 +157,7 @@ static void deliver_rouse(cel__mail *mail)
         atomic_store(&amqp->rouse_sent, false);
         flush_here(amqp);
         heartbeat_check(amqp);
-        conn_unref(amqp);
+        cel__amqp_unref(amqp);
 }
 
 int conn_send_locked(cel__amqp *amqp, uint16_t channel, amqp_method_number_t id, const void *method)
@@ -551,7 +551,7 @@ static void conn_free(cel__amqp *amqp)
         free(amqp);
 }
 
-cel__amqp *conn_ref(cel__amqp *amqp)
+cel__amqp *cel__amqp_ref(cel__amqp *amqp)
 {
         atomic_fetch_add(&amqp->refs, 1);
         return amqp;
@@ -562,7 +562,7 @@ static void deliver_last_unref(cel__mail *mail)
         conn_free(cel__container(mail, cel__amqp, rouse));
 }
 
-cel__amqp *conn_unref(cel__amqp *amqp)
+cel__amqp *cel__amqp_unref(cel__amqp *amqp)
 {
         if (!amqp || atomic_fetch_sub(&amqp->refs, 1) > 1)
                 return NULL;
@@ -593,14 +593,14 @@ int cel__amqp_open(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **r
                 r = cel__tls_new(&tls, &amqp->tls, error, sizeof(error));
         }
         if (r >= 0) {
-                conn_ref(amqp); /* the supervisor's */
+                cel__amqp_ref(amqp); /* the supervisor's */
                 r = cel__task_spawn_on(cel__runtime_system_scope(amqp->runtime), amqp->loop, ctx, amqp->name,
                                        conn_supervise, amqp, &amqp->supervisor);
                 if (r < 0)
                         atomic_fetch_sub(&amqp->refs, 1);
         }
         if (r < 0) {
-                conn_unref(amqp); /* and the URL with it */
+                cel__amqp_unref(amqp); /* and the URL with it */
                 return cel_fail(ctx, r, "%s", error);
         }
         *ret_amqp = amqp;
@@ -651,9 +651,9 @@ static int await_ready(cel_ctx *ctx, cel__amqp *amqp)
 
 int cel__amqp_ready(cel_ctx *ctx, cel__amqp *amqp)
 {
-        conn_ref(amqp);
+        cel__amqp_ref(amqp);
         int r = await_ready(ctx, amqp);
-        conn_unref(amqp);
+        cel__amqp_unref(amqp);
         return r;
 }
 
@@ -663,7 +663,7 @@ cel__amqp *cel__amqp_free(cel__amqp *amqp)
                 return NULL;
         amqp->closing = true;
         cel_task_cancel(amqp->supervisor);
-        return conn_unref(amqp);
+        return cel__amqp_unref(amqp);
 }
 
 void cel__amqp_close(cel_ctx *ctx, cel__amqp *amqp)

@@ -115,7 +115,7 @@ struct cel__amqp_channel {
 struct cel__amqp {
         cel_runtime *runtime;  /* borrowed */
         cel__loop *loop;       /* borrowed */
-        _Atomic unsigned refs; /* the owner's and the supervisor's */
+        _Atomic unsigned refs; /* see cel__amqp_ref() */
         cel__url *url;         /* owned */
         char name[128];
         cel__amqp_login login;
@@ -161,10 +161,6 @@ struct cel__amqp {
 };
 
 /* --- connection.c ----------------------------------------------------------------------------- */
-
-/* References: the owner's, the supervisor's, a letter's on its way, and that of each call that waits. From any thread. */
-cel__amqp *conn_ref(cel__amqp *amqp);
-cel__amqp *conn_unref(cel__amqp *amqp);
 
 /* Go to another state; the one door. With the mutex held. */
 void conn_enter_locked(cel__amqp *amqp, conn_state next);

@@ -79,6 +79,7 @@ static void finish(cel__amqp_channel *channel)
 
                 if (delivery.content && *channel->in_queue)
                         delivery.content->message.queue = strcpy(delivery.content->queue, channel->in_queue);
+                cel__amqp_ref(channel->amqp); /* the delivery's */
                 channel->options.on_delivery(channel->options.arg, &delivery);
         }
         cel__content_free(content);
@@ -171,5 +172,6 @@ int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how)
                 conn_flush_later_locked(amqp);
         }
         pthread_mutex_unlock(&amqp->mutex);
+        cel__amqp_unref(amqp);
         return r;
 }

@@ -194,10 +194,10 @@ static int publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *
 
 int cel__amqp_publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *message, unsigned flags)
 {
-        cel__amqp *amqp = conn_ref(channel->amqp); /* the transport may be freed while this waits */
+        cel__amqp *amqp = cel__amqp_ref(channel->amqp); /* the transport may be freed while this waits */
 
         cel_assert(channel->confirms);
         int r = publish(ctx, channel, message, flags);
-        conn_unref(amqp);
+        cel__amqp_unref(amqp);
         return r;
 }

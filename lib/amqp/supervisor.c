@@ -237,6 +237,6 @@ int conn_supervise(cel_ctx *ctx, void *arg)
         if (amqp->stream && r != CEL_ECANCELED)
                 say_goodbye(ctx, amqp);
         end_for_good(amqp);
-        conn_unref(amqp);
+        cel__amqp_unref(amqp);
         return 0;
 }

@@ -64,7 +64,7 @@ struct cel__driver {
                        unsigned flags); /* as cel_publish() */
 
         /* Consume some queues. Waits: until the bus has agreed.
-         * Errors: as declare; nothing is left behind then. */
+         * Errors: as declare; CEL_ENOSUPPORT (the ctx of another loop, or of a thread); nothing is left behind then. */
         int (*subscribe)(cel_ctx *ctx, void *bus, const cel__subscription_options *options,
                          void **ret_subscription);
 
@@ -72,7 +72,7 @@ struct cel__driver {
          * has agreed. */
         int (*stop)(cel_ctx *ctx, void *subscription);
 
-        /* Forget the subscription: whatever is unsettled goes back. Never waits. */
+        /* Forget the subscription: whatever is unsettled goes back, and is still to be settled. Never waits. */
         void (*unsubscribe)(void *subscription);
 
         /* Is it too late to settle it? The bus has given it to somebody else then, or will. */

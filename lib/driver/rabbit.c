@@ -4,7 +4,9 @@
  * messages (a memory alarm blocks connections that publish) still delivers and still hears our
  * acknowledgements. */
 #include "amqp/amqp.h"
+#include "base/assert.h"
 #include "driver/driver.h"
+#include "rt/ctx.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,6 +33,10 @@ static const char *const option_names[] = {
 };
 
 typedef struct rabbit {
+        unsigned refs;      /* the transport's and each subscription's; on the loop only */
+        unsigned listening; /* subscriptions that are open */
+        bool closed;
+        cel__loop *loop;                         /* borrowed */
         cel__amqp *publishing;                   /* owned */
         cel__amqp *consuming;                    /* owned; NULL until something is consumed */
         cel__amqp_channel *publishes, *declares; /* borrowed, of `publishing` */
@@ -38,7 +44,10 @@ typedef struct rabbit {
 } rabbit;
 
 typedef struct subscription {
+        rabbit *bus;                /* owned reference */
+        cel__amqp *amqp;            /* owned reference; of the channel's connection */
         cel__amqp_channel *channel; /* borrowed */
+        bool open;
         void (*on_delivery)(void *arg, const cel__delivery *delivery);
         void *arg; /* borrowed */
 } subscription;
@@ -122,14 +131,34 @@ static int open_connection(cel_ctx *ctx, cel__url *url, const char *purpose, cel
         return cel__amqp_open(ctx, &options, ret_amqp);
 }
 
+static void rabbit_unref(rabbit *r)
+{
+        if (--r->refs > 0)
+                return;
+        cel__url_free(r->url);
+        free(r);
+}
+
+/* A transport ends after what uses it, and where it began. */
+static void check_end(const rabbit *r)
+{
+        if (!cel__loop_is_here(r->loop))
+                cel__misuse("a transport is closed and freed on the loop that it was opened on");
+        if (r->listening > 0)
+                cel__misuse("a transport was closed or freed while a listener on it was open: close the "
+                            "listener first");
+}
+
 static void rabbit_free(void *bus)
 {
         rabbit *r = bus;
 
+        check_end(r);
+        r->closed = true;
         cel__amqp_free(r->publishing);
         cel__amqp_free(r->consuming);
-        cel__url_free(r->url);
-        free(r);
+        r->consuming = r->publishing = NULL;
+        rabbit_unref(r);
 }
 
 static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
@@ -138,6 +167,8 @@ static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
 
         if (!bus)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        bus->refs = 1;
+        bus->loop = ctx->loop;
         bus->url = cel__url_ref(url);
         int r = open_connection(ctx, url, "publish", &bus->publishing);
         if (r >= 0)
@@ -165,6 +196,8 @@ static void rabbit_close(cel_ctx *ctx, void *bus)
         rabbit *r = bus;
         CEL_WITHIN_MS(ctx, GOODBYE_MS); /* for both */
 
+        check_end(r);
+        r->closed = true;
         if (r->consuming)
                 cel__amqp_close(ctx, r->consuming);
         cel__amqp_close(ctx, r->publishing);
@@ -201,7 +234,12 @@ static void rabbit_unsubscribe(void *arg)
 {
         subscription *s = arg;
 
-        cel__amqp_channel_close(s->channel);
+        if (s->channel)
+                cel__amqp_channel_close(s->channel);
+        if (s->open)
+                s->bus->listening--;
+        cel__amqp_unref(s->amqp);
+        rabbit_unref(s->bus);
         free(s);
 }
 
@@ -224,35 +262,47 @@ static int consume_all(cel_ctx *ctx, subscription *s, const cel__subscription_op
         return r;
 }
 
+static int open_subscription(cel_ctx *ctx, rabbit *bus, subscription *s,
+                             const cel__subscription_options *options)
+{
+        int r = bus->consuming ? 0 : open_connection(ctx, bus->url, "consume", &bus->consuming);
+
+        if (r < 0)
+                return r;
+        s->amqp = cel__amqp_ref(bus->consuming);
+        r = cel__amqp_channel_open(ctx, s->amqp,
+                                   &(cel__amqp_channel_options){.prefetch = (uint16_t)options->prefetch,
+                                                                .on_delivery = on_delivery,
+                                                                .arg = s},
+                                   &s->channel);
+        if (r >= 0)
+                r = consume_all(ctx, s, options);
+        if (r >= 0 && bus->closed) /* in the moment in which the last answer came */
+                r = cel_fail(ctx, CEL_ECLOSED, "the transport is closed");
+        return r;
+}
+
 static int rabbit_subscribe(cel_ctx *ctx, void *bus, const cel__subscription_options *options,
                             void **ret_subscription)
 {
         rabbit *rb = bus;
-        subscription *s = calloc(1, sizeof(*s));
-        int r = 0;
 
+        if (ctx->loop != rb->loop)
+                return cel_fail(ctx, CEL_ENOSUPPORT, "consuming is for tasks of the transport's loop");
+        subscription *s = calloc(1, sizeof(*s));
         if (!s)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         s->on_delivery = options->on_delivery;
         s->arg = options->arg;
-        if (!rb->consuming)
-                r = open_connection(ctx, rb->url, "consume", &rb->consuming);
-        if (r >= 0)
-                r = cel__amqp_channel_open(
-                        ctx, rb->consuming,
-                        &(cel__amqp_channel_options){.prefetch = (uint16_t)options->prefetch,
-                                                     .on_delivery = on_delivery,
-                                                     .arg = s},
-                        &s->channel);
-        if (r < 0) {
-                free(s);
-                return r;
-        }
-        r = consume_all(ctx, s, options);
+        s->bus = rb;
+        rb->refs++;
+        int r = open_subscription(ctx, rb, s, options);
         if (r < 0) {
                 rabbit_unsubscribe(s);
                 return r;
         }
+        s->open = true;
+        rb->listening++;
         *ret_subscription = s;
         return 0;
 }

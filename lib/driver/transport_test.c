@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/driver.h"
+#include "fixture.h"
 #include "test.h"
 
 #include <celadon/transport.h>
@@ -61,4 +63,39 @@ TEST(a_password_is_never_told)
                 CHECK(cel_transport_check_url(urls[i], why, sizeof(why)) < 0);
                 CHECK(*why && !strstr(why, "secret"));
         }
+}
+
+/* --- Whose ctx -------------------------------------------------------------------------------- */
+
+static int open_transport(cel_ctx *ctx, void *arg)
+{
+        return cel_transport_open(ctx, "rabbit://127.0.0.1:1/", arg);
+}
+
+static int declare(cel_ctx *ctx, void *arg)
+{
+        return cel_transport_declare_queue(ctx, arg, &(cel_queue){.name = "q"});
+}
+
+static int subscribe(cel_ctx *ctx, void *arg)
+{
+        static const cel_queue queue = {.name = "q"};
+        cel_transport *transport = arg;
+        void *subscription;
+
+        return cel__transport_driver(transport)->subscribe(
+                ctx, cel__transport_bus(transport),
+                &(cel__subscription_options){.queues = &queue, .queues_n = 1, .prefetch = 1}, &subscription);
+}
+
+TEST(consuming_and_declaring_are_for_tasks_of_the_transports_loop)
+{
+        fixture f = fixture_new();
+        cel_transport *transport;
+
+        CHECK_RESULT(fixture_spawn(&f, "opener", open_transport, &transport), 0);
+        CHECK_DONE(fixture_act(&f, FIXTURE_THREAD, "thread", declare, transport), CEL_ENOSUPPORT);
+        CHECK_DONE(fixture_act(&f, FIXTURE_THREAD, "thread", subscribe, transport), CEL_ENOSUPPORT);
+        cel_transport_free(transport);
+        fixture_free(&f);
 }

@@ -464,6 +464,9 @@ int cel_notification_listener_open(cel_ctx *ctx, cel_transport *transport,
 
 int cel_notification_listener_close(cel_ctx *ctx, cel_notification_listener *listener)
 {
+        if (ctx->loop != listener->loop)
+                return cel_fail(ctx, CEL_ENOSUPPORT,
+                                "a listener is closed by a task of the loop that it was opened on");
         listener->draining = true;
         listener->driver->stop(
                 ctx, listener->subscription); /* if this fails, the connection is lost, and so is intake */

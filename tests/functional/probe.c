@@ -11,7 +11,10 @@
  *     probe unroutable URL QUEUE N   equal messages, every other one to nowhere, at once
  *     probe exchange URL QUEUE       publish to an exchange that does not exist, then to one that does
  *     probe conflict URL QUEUE       declare a queue that exists with other settings
- *     probe blocked URL QUEUE MS     publish within MS */
+ *     probe blocked URL QUEUE MS     publish within MS
+ *     probe freed URL                free the transport while a task opens a listener
+ *     probe outlived URL             free the transport under an open listener: aborts
+ *     probe listen URL MS S          listen for S seconds, with handlers that take MS each */
 #include <celadon/celadon.h>
 
 #include <pthread.h>
@@ -24,6 +27,7 @@ typedef struct probe {
         char **argv; /* from the URL on */
         cel_transport *bus;
         _Atomic long left, outcomes[64];
+        int handler_ms;
 } probe;
 
 static int say(cel_ctx *ctx, int r)
@@ -218,6 +222,75 @@ static int blocked(cel_ctx *ctx, probe *p)
         return say(ctx, publish(ctx, p, "", p->argv[1]));
 }
 
+/* --- Listening -------------------------------------------------------------------------------- */
+
+static int on_notification(cel_ctx *ctx, const cel_notification *notification, void *arg)
+{
+        probe *p = arg;
+
+        printf("begins %s\n", notification->message_id);
+        fflush(stdout);
+        int r = p->handler_ms > 0 ? cel_sleep_ms(ctx, p->handler_ms) : 0;
+        printf("ends %s %s\n", notification->message_id, cel_error_name(r));
+        return r < 0 ? r : CEL_HANDLED;
+}
+
+static int open_listener(cel_ctx *ctx, probe *p, cel_notification_listener **ret_listener)
+{
+        static const char *const priorities[] = {"info", "error", NULL};
+        cel_notification_listener_options options = {.exchange = "nova",
+                                                     .priorities = priorities,
+                                                     .on_notification = on_notification,
+                                                     .allow_requeue = true,
+                                                     .arg = p};
+
+        return cel_notification_listener_open(ctx, p->bus, &options, ret_listener);
+}
+
+static int listen(cel_ctx *ctx, probe *p)
+{
+        cel_notification_listener *listener;
+
+        p->handler_ms = atoi(p->argv[1]);
+        int r = open_listener(ctx, p, &listener);
+        say(ctx, r);
+        fflush(stdout);
+        if (r < 0)
+                return 0;
+        cel_sleep_ms(ctx, atoi(p->argv[2]) * 1000);
+        return say(ctx, cel_notification_listener_close(ctx, listener));
+}
+
+static int open_task(cel_ctx *ctx, void *arg)
+{
+        cel_notification_listener *listener;
+
+        return say(ctx, open_listener(ctx, arg, &listener));
+}
+
+static int freed(cel_ctx *ctx, probe *p)
+{
+        cel_scope *scope;
+        int r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope);
+
+        if (r < 0)
+                return r;
+        cel_spawn(ctx, scope, "opener", open_task, p, NULL);
+        cel_sleep_ms(ctx, 100); /* it waits for the broker now */
+        p->bus = cel_transport_free(p->bus);
+        return cel_scope_close(ctx, scope);
+}
+
+static int outlived(cel_ctx *ctx, probe *p)
+{
+        cel_notification_listener *listener;
+        int r = open_listener(ctx, p, &listener);
+
+        if (r >= 0)
+                p->bus = cel_transport_free(p->bus);
+        return say(ctx, r);
+}
+
 static const struct {
         const char *name;
         int (*run)(cel_ctx *ctx, probe *p);
@@ -226,6 +299,7 @@ static const struct {
         {"ready", ready, 2},       {"hold", hold, 2},         {"unsent", unsent, 2},
         {"burst", burst, 3},       {"threads", threads, 3},   {"unroutable", unroutable, 3},
         {"exchange", exchange, 2}, {"conflict", conflict, 2}, {"blocked", blocked, 3},
+        {"freed", freed, 1},       {"outlived", outlived, 1}, {"listen", listen, 3},
 };
 
 static int run(cel_ctx *ctx, void *arg)
@@ -239,7 +313,8 @@ static int run(cel_ctx *ctx, void *arg)
         for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
                 if (strcmp(argv[0], verbs[i].name) == 0)
                         r = verbs[i].run(ctx, &p);
-        cel_transport_close(ctx, p.bus);
+        if (p.bus)
+                cel_transport_close(ctx, p.bus);
         return r;
 }
 

@@ -2,6 +2,7 @@
 """The AMQP connection against RabbitMQ, through the program `probe`: what it does is in probe.c."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -11,11 +12,14 @@ from parts import PATIENCE_S, Certificates, program
 HEARTBEAT_S = 2
 
 
-def probe(verb, *arguments):
+def command(verb, *arguments):
+    return [os.path.join(os.path.dirname(program()), 'tests', 'probe'), verb, *map(str, arguments)]
+
+
+def probe(verb, *arguments, status=0):
     """Run the probe to its end; returns its lines on standard output and its log."""
-    done = subprocess.run([os.path.join(os.path.dirname(program()), 'tests', 'probe'), verb, *map(str, arguments)],
-                          capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(command(verb, *arguments), capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout.splitlines(), done.stderr
 
 
@@ -179,3 +183,13 @@ def test_a_blocked_connection_waits_and_publishes_nothing(bus, queue):
 def test_an_unknown_option_is_an_error_with_a_suggestion(bus):
     line, = probe('ready', bus.url(sssl='true'), 1000)[0]
     assert line == 'CEL_EINVAL transport URL: unknown option "sssl"; did you mean "ssl"?'
+
+
+@pytest.mark.sanitized
+def test_a_transport_may_be_freed_while_a_listener_is_being_opened():
+    assert probe('freed', 'rabbit://127.0.0.1:1/')[0] == ['CEL_ECLOSED queue "notifications.info": the transport is closed']
+
+
+def test_a_transport_that_ends_under_an_open_listener_is_a_mistake_that_is_named(bus):
+    log = probe('outlived', bus.url(), status=-signal.SIGABRT)[1]
+    assert 'a transport was closed or freed while a listener on it was open: close the listener first' in log
