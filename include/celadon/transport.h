@@ -61,8 +61,13 @@ CEL_API cel_transport *cel_transport_free(cel_transport *transport);
 /* Declare `queue` (and its exchange and binding), now and again after each reconnect.
  * Waits:  for the bus, the deadline or cancellation.
  * Errors: CEL_ECONFLICT (exists with other settings: the text has the bus's own words), CEL_EACCESS,
- *         CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ECLOSED, CEL_ENOSUPPORT (the ctx of another loop, or of a thread), CEL_ENOMEM. */
+ *         CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ECLOSED, CEL_EFULL (1,024 are remembered: see cel_transport_forget_queue()),
+ *         CEL_ENOSUPPORT (the ctx of another loop, or of a thread), CEL_ENOMEM. */
 CEL_API int cel_transport_declare_queue(cel_ctx *ctx, cel_transport *transport, const cel_queue *queue);
+
+/* Declare `queue` no more after reconnects: what is said here is what was said when it was declared. A transport remembers
+ * at most 1,024 of them. The queue itself stays; whoever waits for its declaration gets CEL_ECLOSED. Never waits. */
+CEL_API void cel_transport_forget_queue(cel_transport *transport, const cel_queue *queue);
 
 /* Publish one message and wait until the bus has confirmed it.
  * Owns:   all of `message` is borrowed until this returns.

@@ -75,15 +75,18 @@ cel__amqp *cel__amqp_unref(cel__amqp *amqp);
 int cel__amqp_channel_open(cel_ctx *ctx, cel__amqp *amqp, const cel__amqp_channel_options *options,
                            cel__amqp_channel **ret_channel);
 
-/* Close it; its consumers end, what was not settled goes back to the queues. Its memory lives until the
- * connection's end. */
+/* Close it, which has no confirms; its consumers end, what was not settled goes back to the queues. Then its number, and its
+ * memory, are another's. Never waits. */
 void cel__amqp_channel_close(cel__amqp_channel *channel);
 
 /* Declare a queue, its exchange and its binding, now and after each reconnect. As
  * cel_transport_declare_queue(). */
 int cel__amqp_declare(cel_ctx *ctx, cel__amqp_channel *channel, const cel_queue *queue);
 
-/* Consume `queue`, now and after each reconnect.
+/* Declare it no more after reconnects; whoever waits for it gets CEL_ECLOSED. The queue stays. Never waits. */
+void cel__amqp_forget(cel__amqp_channel *channel, const cel_queue *queue);
+
+/* Consume `queue`, now and after each reconnect, once all declarations of it on this channel are done.
  * Errors: as cel__amqp_declare(), CEL_ENOTFOUND. */
 int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue);
 

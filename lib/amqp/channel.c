@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Channels and their chores. What a caller asks for is put into the channel's list; the supervisor does it,
- * now and in every later incarnation of the channel, and the caller waits for the first outcome only. */
+ * Channels: opened, kept open, closed; what the broker says on them. */
 #include "amqp/connection.h"
 #include "base/assert.h"
 #include "base/random.h"
@@ -11,206 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-        REPLY_MS = 30000, /* a broker that heartbeats but does not answer is given up on */
-        CHORES_MAX = 1024,
-        RETRY_MS_MIN = 1000, /* of a chore that failed; each try may cost the channel, so it gets rarer */
-        RETRY_MS_MAX = 60000,
-};
-
-/* --- Chores ----------------------------------------------------------------------------------- */
-
-/* Not inline: gcc 12 would warn of a use after free, where the count says that there is none. */
-__attribute__((noinline)) static void chore_unref(chore *c)
-{
-        if (--c->refs > 0)
-                return;
-        cel_future_unref(c->outcome);
-        free(c->queue);
-        free(c->exchange);
-        free(c->binding_key);
-        free(c);
-}
-
-static chore *chore_new(const cel_queue *queue)
-{
-        chore *c = calloc(1, sizeof(*c));
-
-        if (!c)
-                return NULL;
-        cel__list_init(&c->node);
-        c->refs = 1;
-        c->wanted = true;
-        c->durable = queue->durable;
-        c->auto_delete = queue->auto_delete;
-        c->queue = strdup(queue->name);
-        c->exchange = queue->exchange ? strdup(queue->exchange) : NULL;
-        c->binding_key = strdup(queue->binding_key ? queue->binding_key : "");
-        if (!c->queue || !c->binding_key || (queue->exchange && !c->exchange) ||
-            cel_future_new(&c->outcome) < 0) {
-                chore_unref(c);
-                return NULL;
-        }
-        return c;
-}
-
-/* It is over with this chore: out of the list, and whoever waits is told. */
-static void chore_end(cel__amqp_channel *channel, chore *c, int status)
-{
-        if (cel__list_empty(&c->node)) /* ended meanwhile */
-                return;
-        cel_future_complete(c->outcome, status, NULL);
-        cel__list_remove(&c->node);
-        channel->chores_n--;
-        chore_unref(c);
-}
-
-/* No unwanted consumer is left. */
-static void tell_quiet(cel__amqp_channel *channel)
-{
-        if (channel->quiet)
-                cel_future_complete(channel->quiet, 0, NULL);
-        channel->quiet = cel_future_unref(channel->quiet);
-}
-
-static chore *first_unwanted(cel__amqp_channel *channel)
-{
-        cel__list_for_each (node, &channel->chores) {
-                chore *c = cel__container(node, chore, node);
-
-                if (!c->wanted)
-                        return c;
-        }
-        return NULL;
-}
-
-void channel_end_unwanted(cel__amqp_channel *channel)
-{
-        chore *c;
-
-        while ((c = first_unwanted(channel)))
-                chore_end(channel, c, CEL_ECLOSED);
-        tell_quiet(channel);
-}
-
-void channel_abandon_chores(cel__amqp_channel *channel)
-{
-        while (!cel__list_empty(&channel->chores)) {
-                chore *c = cel__container(channel->chores.next, chore, node);
-
-                snprintf(c->error_text, sizeof(c->error_text), "the transport is closed");
-                chore_end(channel, c, CEL_ECLOSED);
-        }
-        tell_quiet(channel);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-        return strcmp(a ? a : "", b ? b : "") == 0 && !a == !b;
-}
-
-static chore *find_same(cel__amqp_channel *channel, const chore *wanted)
-{
-        cel__list_for_each (node, &channel->chores) {
-                chore *c = cel__container(node, chore, node);
-
-                if (c->wanted && c->kind == wanted->kind && c->durable == wanted->durable &&
-                    c->auto_delete == wanted->auto_delete && same_text(c->queue, wanted->queue) &&
-                    same_text(c->exchange, wanted->exchange) &&
-                    same_text(c->binding_key, wanted->binding_key))
-                        return c;
-        }
-        return NULL;
-}
-
-/* Put `c` on the channel's list, or find what was asked for before, which is then to be done once more:
- * somebody may have deleted the queue. Takes `c`; a reference to what will be done is the caller's. */
-static int chore_submit(cel_ctx *ctx, cel__amqp_channel *channel, chore *c, chore **ret_chore)
-{
-        chore *before = find_same(channel, c);
-        cel_future *outcome;
-
-        if (!before) {
-                if (channel->chores_n == CHORES_MAX) {
-                        chore_unref(c);
-                        return cel_fail(ctx, CEL_EFULL, "a channel has at most %d declarations and consumers",
-                                        CHORES_MAX);
-                }
-                channel->chores_n++;
-                cel__list_append(&channel->chores, &c->node);
-                c->refs++;
-                *ret_chore = c;
-                return 0;
-        }
-        chore_unref(c);
-        if (cel_future_done(before->outcome)) {
-                if (cel_future_new(&outcome) < 0)
-                        return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-                cel_future_unref(before->outcome);
-                before->outcome = outcome;
-                before->done_in = 0;
-        }
-        before->refs++;
-        *ret_chore = before;
-        return 0;
-}
-
-/* Wait for the outcome of a chore that is on the list. Another caller may ask for the same and have it done
- * once more, which makes a new outcome: this one's is held on to. */
-static int await_outcome(cel_ctx *ctx, cel__amqp *amqp, const chore *c)
-{
-        cel_future *outcome = cel_future_ref(c->outcome);
-        int r = cel_await(ctx, outcome, NULL);
-        bool done = cel_future_done(outcome);
-
-        cel_future_unref(outcome);
-        if (done)
-                return r < 0 ? cel_fail(ctx, r, "queue \"%s\": %s", c->queue, c->error_text) : 0;
-        /* This caller has left; what it asked for stays wanted, as if it had stayed. */
-        return r == CEL_ETIMEDOUT ? conn_timed_out(ctx, amqp) : r;
-}
-
-/* Have `c` done and wait for the outcome. Takes `c`; NULL: there was no memory for it. */
-static int chore_await(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
-{
-        cel__amqp *amqp = channel->amqp;
-        int r = 0;
-
-        if (!c)
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        if (ctx->loop != amqp->loop)
-                r = cel_fail(ctx, CEL_ENOSUPPORT,
-                             "declaring and consuming is for tasks of the transport's loop");
-        else if (amqp->state == CONN_GONE || channel->closing)
-                r = cel_fail(ctx, CEL_ECLOSED, "the transport is closed");
-        if (r < 0) {
-                chore_unref(c);
-                return r;
-        }
-        r = chore_submit(ctx, channel, c, &c);
-        if (r < 0)
-                return r;
-        cel__amqp_ref(amqp);
-        conn_attention(amqp);
-        r = await_outcome(ctx, amqp, c);
-        chore_unref(c);
-        cel__amqp_unref(amqp);
-        return r;
-}
+enum { REPLY_MS = 30000 }; /* a broker that heartbeats but does not answer is given up on */
 
 /* --- What the supervisor does ----------------------------------------------------------------- */
 
-/* One request on a channel. CEL_ECLOSED and the connection still up: the broker closed the channel, and said
- * why; maybe after it had answered, but before this task ran again. */
-static int request(cel_ctx *ctx, cel__amqp_channel *channel, amqp_method_number_t id, const void *method,
-                   amqp_method_number_t wanted)
+/* A broker that has blocked the connection reads nothing from it: then there is no hurry. */
+int channel_request(cel_ctx *ctx, cel__amqp_channel *channel, amqp_method_number_t id, const void *method,
+                    amqp_method_number_t wanted)
 {
-        CEL_WITHIN_MS(ctx, REPLY_MS);
-        int r = conn_request(ctx, channel->amqp, &channel->expected, channel->number, id, method, wanted);
+        cel__amqp *amqp = channel->amqp;
+        bool sent = false;
+        int r;
 
-        if (r == CEL_ETIMEDOUT)
-                conn_lost(channel->amqp, r, "no %s within %d s", amqp_method_name(wanted), REPLY_MS / 1000);
-        if (r >= 0 && (!channel->amqp->stream || channel->close_code < 0))
+        channel->asked = id;
+        do {
+                CEL_WITHIN_MS(ctx, REPLY_MS);
+
+                r = conn_request(ctx, amqp, &channel->expected, channel->number, sent ? 0 : id, method,
+                                 wanted);
+                sent = true;
+        } while (r == CEL_ETIMEDOUT && amqp->state == CONN_BLOCKED && channel->close_code == 0);
+
+        if (r == CEL_ETIMEDOUT && channel->close_code == 0)
+                conn_lost(amqp, r, "no %s within %d s", amqp_method_name(wanted), REPLY_MS / 1000);
+        if ((r >= 0 || r == CEL_ETIMEDOUT) && (!amqp->stream || channel->close_code < 0))
                 return CEL_ECLOSED;
         return r;
 }
@@ -222,11 +45,13 @@ static int open_channel(cel_ctx *ctx, cel__amqp_channel *channel)
         amqp_basic_qos_t qos = {.prefetch_count = channel->options.prefetch};
 
         channel->close_code = 0;
-        int r = request(ctx, channel, AMQP_CHANNEL_OPEN_METHOD, &open, AMQP_CHANNEL_OPEN_OK_METHOD);
+        channel->close_method = 0;
+        int r = channel_request(ctx, channel, AMQP_CHANNEL_OPEN_METHOD, &open, AMQP_CHANNEL_OPEN_OK_METHOD);
         if (r >= 0 && channel->options.confirms)
-                r = request(ctx, channel, AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD);
+                r = channel_request(ctx, channel, AMQP_CONFIRM_SELECT_METHOD, &select,
+                                    AMQP_CONFIRM_SELECT_OK_METHOD);
         if (r >= 0 && channel->options.prefetch > 0)
-                r = request(ctx, channel, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD);
+                r = channel_request(ctx, channel, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD);
         if (r < 0)
                 return r;
 
@@ -246,157 +71,63 @@ static int close_channel(cel_ctx *ctx, cel__amqp_channel *channel)
         pthread_mutex_lock(&channel->amqp->mutex);
         channel_down_locked(channel, CEL_EUNKNOWN);
         pthread_mutex_unlock(&channel->amqp->mutex);
-        return request(ctx, channel, AMQP_CHANNEL_CLOSE_METHOD, &close, AMQP_CHANNEL_CLOSE_OK_METHOD);
+        return channel_request(ctx, channel, AMQP_CHANNEL_CLOSE_METHOD, &close, AMQP_CHANNEL_CLOSE_OK_METHOD);
 }
 
-/* As oslo.messaging declares: a topic exchange, the queue, the binding (oslo-wire section 4). */
-static int declare(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
+/* Nobody uses it any more: its number can have another channel. */
+static void retire(cel__amqp_channel *channel)
 {
-        int r = 0;
-
-        if (c->exchange) {
-                amqp_exchange_declare_t exchange = {.exchange = amqp_cstring_bytes(c->exchange),
-                                                    .type = amqp_cstring_bytes("topic"),
-                                                    .durable = c->durable,
-                                                    .auto_delete = c->auto_delete};
-                r = request(ctx, channel, AMQP_EXCHANGE_DECLARE_METHOD, &exchange,
-                            AMQP_EXCHANGE_DECLARE_OK_METHOD);
-        }
-        if (r >= 0) {
-                amqp_queue_declare_t queue = {.queue = amqp_cstring_bytes(c->queue),
-                                              .durable = c->durable,
-                                              .auto_delete = c->auto_delete};
-                r = request(ctx, channel, AMQP_QUEUE_DECLARE_METHOD, &queue, AMQP_QUEUE_DECLARE_OK_METHOD);
-        }
-        if (r >= 0 && c->exchange) {
-                amqp_queue_bind_t bind = {.queue = amqp_cstring_bytes(c->queue),
-                                          .exchange = amqp_cstring_bytes(c->exchange),
-                                          .routing_key = amqp_cstring_bytes(c->binding_key)};
-                r = request(ctx, channel, AMQP_QUEUE_BIND_METHOD, &bind, AMQP_QUEUE_BIND_OK_METHOD);
-        }
-        return r;
+        cel_assert(cel__list_empty(&channel->chores));
+        consume_forget(channel);
+        channel->closing = false;
+        channel->free = true;
 }
 
-static int consume(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
+void channel_retire_closing(cel__amqp_channel *channel)
 {
-        if (!*c->tag)
-                snprintf(c->tag, sizeof(c->tag), "%u", ++channel->tags_used);
-        amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(c->queue),
-                                        .consumer_tag = amqp_cstring_bytes(c->tag)};
-
-        return request(ctx, channel, AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD);
-}
-
-static int stop_consuming(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
-{
-        amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(c->tag)};
-
-        return request(ctx, channel, AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD);
-}
-
-/* It cannot be done, for the reason in `text`. The first time, that is its outcome; later it is tried again and
- * again, since what was there once may come back. */
-static void chore_failed(cel_ctx *ctx, cel__amqp_channel *channel, chore *c, int code, const char *text)
-{
-        bool news = strcmp(c->error_text, text) != 0;
-
-        snprintf(c->error_text, sizeof(c->error_text), "%s", text);
-        if (!cel_future_done(c->outcome)) {
-                chore_end(channel, c, code);
+        if (!channel->closing)
                 return;
-        }
-        if (news)
-                cel_warn(NULL, "TRANSPORT-NOT-RESTORED", "%s: queue \"%s\": %s; trying again",
-                         channel->amqp->name, c->queue, c->error_text);
-        c->retry_ms = c->retry_ms == 0 ? RETRY_MS_MIN : c->retry_ms * 2;
-        if (c->retry_ms > RETRY_MS_MAX)
-                c->retry_ms = RETRY_MS_MAX;
-        c->retry_at = cel_time_add_ms(cel_ctx_now(ctx),
-                                      c->retry_ms / 2 + (int64_t)cel__random_below((uint64_t)c->retry_ms));
+        channel_abandon_chores(channel);
+        retire(channel);
 }
 
-static int undo_chore(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
+static int reconcile_closing(cel_ctx *ctx, cel__amqp_channel *channel)
 {
-        bool consumes = c->kind == CHORE_CONSUME && c->done_in == channel->incarnation;
-        int r = consumes ? stop_consuming(ctx, channel, c) : 0;
-
-        if (r >= 0)
-                chore_end(channel, c, 0);
-        return r;
+        channel_abandon_chores(channel);
+        if (channel->open)
+                close_channel(ctx, channel);
+        if (!channel->amqp->stream) /* lost meanwhile; that has retired it, and it may be in use again */
+                return CEL_ECLOSED;
+        retire(channel);
+        return 0;
 }
 
-static int do_chore(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
+/* The broker has no number for it. */
+static int reconcile_surplus(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry)
 {
-        /* Said before it is asked for: the broker may take a consumer back before this task runs again. */
-        c->done_in = channel->incarnation;
-        int r = c->kind == CHORE_DECLARE ? declare(ctx, channel, c) : consume(ctx, channel, c);
+        char text[ERROR_TEXT_BYTES];
 
-        if (r >= 0) {
-                c->error_text[0] = '\0';
-                c->retry_ms = 0;
-                if (c->wanted)
-                        cel_future_complete(c->outcome, 0, NULL);
-                return r;
-        }
-        c->done_in = 0;
-        if (r == CEL_EINVAL) { /* nothing was sent: the channel is as it was */
-                chore_failed(ctx, channel, c, r, "a name is longer than AMQP's 255 bytes");
-                return 0;
-        }
-        if (channel->close_code < 0)
-                chore_failed(ctx, channel, c, channel->close_code, channel->close_text);
-        return r;
-}
-
-/* Do or undo it. It may be ended by others while this task waits, so it is held on to. */
-static int work_on(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
-{
-        c->refs++;
-        int r = c->wanted ? do_chore(ctx, channel, c) : undo_chore(ctx, channel, c);
-        chore_unref(c);
-        return r;
-}
-
-/* The first chore that is to be done now; NULL: none. */
-static chore *next_chore(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry)
-{
-        cel_time now = cel_ctx_now(ctx);
-
-        cel__list_for_each (node, &channel->chores) {
-                chore *c = cel__container(node, chore, node);
-
-                if (c->wanted && c->done_in == channel->incarnation)
-                        continue;
-                if (!c->wanted || c->retry_at.ns <= now.ns)
-                        return c;
-                *ret_retry = true;
-        }
-        return NULL;
+        snprintf(text, sizeof(text), "the broker allows %u channels for each connection",
+                 channel->amqp->channel_max);
+        channel_fail_chores(ctx, channel, CEL_EFULL, text);
+        *ret_retry |= !cel__list_empty(&channel->chores);
+        return 0;
 }
 
 /* Bring one channel to what is wanted of it. CEL_ECLOSED: the connection is gone. */
 static int reconcile(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry)
 {
         while (channel->amqp->stream) {
-                int r;
-
-                if (channel->closing) {
-                        channel_abandon_chores(channel);
-                        if (channel->open)
-                                close_channel(ctx, channel);
-                        return channel->amqp->stream ? 0 : CEL_ECLOSED;
-                }
-                if (!channel->open) {
-                        r = open_channel(ctx, channel);
-                } else {
-                        chore *c = next_chore(ctx, channel, ret_retry);
-
-                        if (!c) {
-                                tell_quiet(channel);
-                                return 0;
-                        }
-                        r = work_on(ctx, channel, c);
-                }
+                if (channel->free)
+                        return 0;
+                if (channel->closing)
+                        return reconcile_closing(ctx, channel);
+                if (channel->number > channel->amqp->channel_max)
+                        return reconcile_surplus(ctx, channel, ret_retry);
+                int r = channel->open ? channel_do_chore(ctx, channel, ret_retry)
+                                      : open_channel(ctx, channel);
+                if (r == CHANNEL_IS_DONE)
+                        return 0;
                 if (r < 0 && r != CEL_ECLOSED)
                         return r;
         }
@@ -431,6 +162,7 @@ static void on_close(cel__amqp_channel *channel, const amqp_channel_close_t *clo
         channel->close_code = conn_error_of_reply(close->reply_code);
         snprintf(channel->close_text, sizeof(channel->close_text), "%.*s", (int)close->reply_text.len,
                  (const char *)close->reply_text.bytes);
+        channel->close_method = (amqp_method_number_t)close->class_id << 16 | close->method_id;
         bool expected = channel->expected.wait || channel->tag_next > channel->tag_oldest;
         publish_fail_all_locked(channel, channel->close_code, channel->close_text);
         channel_down_locked(channel, CEL_EUNKNOWN);
@@ -452,28 +184,13 @@ static void on_close(cel__amqp_channel *channel, const amqp_channel_close_t *clo
 /* The broker ended a consumer: its queue was deleted, or its node is gone. Both are declared again. */
 static void on_cancel(cel__amqp_channel *channel, const amqp_basic_cancel_t *cancel)
 {
-        const chore *ended = NULL;
+        const char *queue = channel_consumer_ended(channel, cancel->consumer_tag);
 
-        cel__list_for_each (node, &channel->chores) {
-                chore *c = cel__container(node, chore, node);
-
-                if (c->kind == CHORE_CONSUME && strlen(c->tag) == cancel->consumer_tag.len &&
-                    memcmp(c->tag, cancel->consumer_tag.bytes, cancel->consumer_tag.len) == 0) {
-                        ended = c;
-                        c->done_in = 0;
-                }
-        }
-        if (!ended)
+        if (!queue)
                 return;
-        cel__list_for_each (node, &channel->chores) {
-                chore *c = cel__container(node, chore, node);
-
-                if (c->kind == CHORE_DECLARE && strcmp(c->queue, ended->queue) == 0)
-                        c->done_in = 0;
-        }
         cel_warn(NULL, "TRANSPORT-CONSUMER-CANCELLED",
                  "%s: the broker ended the consumer of queue \"%s\"; declaring it again", channel->amqp->name,
-                 ended->queue);
+                 queue);
         conn_attention(channel->amqp);
 }
 
@@ -518,89 +235,75 @@ int channel_on_method(cel__amqp_channel *channel, amqp_method_number_t id, void 
 
 /* --- What callers ask for --------------------------------------------------------------------- */
 
+static cel__amqp_channel *find_free(cel__amqp *amqp)
+{
+        for (unsigned i = 1; i <= amqp->channels_n; i++)
+                if (amqp->channels[i]->free)
+                        return amqp->channels[i];
+        return NULL;
+}
+
+static cel__amqp_channel *channel_new(cel__amqp *amqp)
+{
+        cel__amqp_channel *channel = calloc(1, sizeof(*channel));
+
+        if (!channel)
+                return NULL;
+        channel->amqp = amqp;
+        channel->number = (uint16_t)(amqp->channels_n + 1);
+        channel->free = true;
+        cel__list_init(&channel->chores);
+        amqp->channels[++amqp->channels_n] = channel;
+        return channel;
+}
+
+/* What it was goes on counting: its incarnation, which tells old deliveries from new ones. */
+static void take_into_use(cel__amqp_channel *channel, const cel__amqp_channel_options *options)
+{
+        channel->options = *options;
+        channel->free = false;
+        channel->tags_used = 0;
+        channel->close_code = 0;
+        channel->close_method = 0;
+        channel->close_text[0] = '\0';
+        channel->tag_next = channel->tag_oldest = 1;
+        conn_attention(channel->amqp);
+}
+
 int cel__amqp_channel_open(cel_ctx *ctx, cel__amqp *amqp, const cel__amqp_channel_options *options,
                            cel__amqp_channel **ret_channel)
 {
         if (ctx->loop != amqp->loop)
                 return cel_fail(ctx, CEL_ENOSUPPORT, "channels are for tasks of the transport's loop");
-        if (amqp->channels_n == CHANNELS_MAX)
+        cel__amqp_channel *channel = find_free(amqp);
+        if (!channel && amqp->channels_n == CHANNELS_MAX)
                 return cel_fail(ctx, CEL_EFULL, "a connection has at most %d channels", CHANNELS_MAX);
-        cel__amqp_channel *channel = calloc(1, sizeof(*channel));
-        if (channel && options->confirms) {
-                channel->confirms = calloc(CONFIRMS_MAX, sizeof(*channel->confirms));
-                if (!channel->confirms) {
-                        free(channel);
-                        channel = NULL;
-                }
-        }
         if (!channel)
+                channel = channel_new(amqp);
+        if (channel && options->confirms)
+                channel->confirms = calloc(CONFIRMS_MAX, sizeof(*channel->confirms));
+        if (!channel || (options->confirms && !channel->confirms))
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        channel->amqp = amqp;
-        channel->options = *options;
-        channel->number = (uint16_t)(amqp->channels_n + 1);
-        channel->tag_next = channel->tag_oldest = 1;
-        cel__list_init(&channel->chores);
-        amqp->channels[++amqp->channels_n] = channel;
-        conn_attention(amqp);
+        take_into_use(channel, options);
         *ret_channel = channel;
         return 0;
 }
 
 void cel__amqp_channel_close(cel__amqp_channel *channel)
 {
+        cel_assert(!channel->confirms); /* calls may wait in that table */
         channel->closing = true;
         channel->options.on_delivery = NULL;
-        conn_attention(channel->amqp);
+        if (channel->amqp->stream)
+                conn_attention(channel->amqp);
+        else
+                channel_retire_closing(channel);
 }
 
 void channel_free(cel__amqp_channel *channel)
 {
         cel_assert(cel__list_empty(&channel->chores));
-        tell_quiet(channel);
         consume_forget(channel);
         free(channel->confirms);
         free(channel);
-}
-
-int cel__amqp_declare(cel_ctx *ctx, cel__amqp_channel *channel, const cel_queue *queue)
-{
-        chore *c = chore_new(queue);
-
-        if (c)
-                c->kind = CHORE_DECLARE;
-        return chore_await(ctx, channel, c);
-}
-
-int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue)
-{
-        chore *c = chore_new(&(cel_queue){.name = queue});
-
-        if (c)
-                c->kind = CHORE_CONSUME;
-        return chore_await(ctx, channel, c);
-}
-
-int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel)
-{
-        cel__amqp *amqp = channel->amqp;
-
-        cel__list_for_each (node, &channel->chores) {
-                chore *c = cel__container(node, chore, node);
-
-                if (c->kind == CHORE_CONSUME)
-                        c->wanted = false;
-        }
-        if (!channel->open) { /* nobody consumes, and nobody will */
-                channel_end_unwanted(channel);
-                return 0;
-        }
-        if (!channel->quiet && cel_future_new(&channel->quiet) < 0)
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        cel_future *quiet = cel_future_ref(channel->quiet);
-        cel__amqp_ref(amqp);
-        conn_attention(amqp);
-        int r = cel_await(ctx, quiet, NULL);
-        cel_future_unref(quiet);
-        cel__amqp_unref(amqp);
-        return r;
 }

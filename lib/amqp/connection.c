@@ -71,7 +71,6 @@ int conn_error_of_reply(unsigned reply_code)
         case 312: /* NO_ROUTE */
                 return CEL_EUNROUTABLE;
         case 403: /* ACCESS_REFUSED */
-        case 530: /* NOT_ALLOWED: an unknown or forbidden virtual host */
                 return CEL_EACCESS;
         case 404: /* NOT_FOUND */
                 return CEL_ENOTFOUND;
@@ -175,6 +174,7 @@ static void expectation_meet(expectation *expected, const void *method)
 {
         if (expected->on_method)
                 expected->on_method(expected->arg, method);
+        *expected->met = true;
         cel__wait_finish(expected->wait, 0);
         *expected = (expectation){0};
 }
@@ -188,6 +188,9 @@ static int on_close(cel__amqp *amqp, const amqp_connection_close_t *close)
         pthread_mutex_lock(&amqp->mutex);
         if (amqp->state == CONN_GREETING && close->reply_code == 403) /* authentication_failure_close */
                 code = CEL_EAUTH;
+        if (amqp->state == CONN_GREETING &&
+            close->reply_code == 530) /* an unknown or forbidden virtual host */
+                code = CEL_EACCESS;
         conn_send_locked(amqp, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
         conn_flush_locked(amqp);
         pthread_mutex_unlock(&amqp->mutex);
@@ -399,6 +402,7 @@ int conn_request(cel_ctx *ctx, cel__amqp *amqp, expectation *expected, uint16_t 
                  amqp_method_number_t id, const void *method, amqp_method_number_t wanted)
 {
         cel__wait wait;
+        bool met = false;
         int r = 0;
 
         if (!amqp->stream)
@@ -406,6 +410,7 @@ int conn_request(cel_ctx *ctx, cel__amqp *amqp, expectation *expected, uint16_t 
         cel_assert(!expected->wait);
         cel__wait_begin(&wait, ctx, amqp_method_name(wanted));
         expected->wait = &wait;
+        expected->met = &met;
         expected->id = wanted;
         if (id) {
                 pthread_mutex_lock(&amqp->mutex);
@@ -416,7 +421,7 @@ int conn_request(cel_ctx *ctx, cel__amqp *amqp, expectation *expected, uint16_t 
                 r = cel__wait_block(&wait);
         if (expected->wait == &wait)
                 *expected = (expectation){0};
-        return r;
+        return r == CEL_ETIMEDOUT && met ? 0 : r; /* the answer came before this task ran again */
 }
 
 static void fail_expectation(expectation *expected)
@@ -460,6 +465,7 @@ void conn_lost(cel__amqp *amqp, int code, const char *format, ...)
                 fail_expectation(&amqp->channels[i]->expected);
                 consume_forget(amqp->channels[i]);
                 channel_end_unwanted(amqp->channels[i]);
+                channel_retire_closing(amqp->channels[i]);
         }
         conn_attention(amqp);
 }

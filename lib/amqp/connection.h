@@ -5,7 +5,8 @@
  *     connection.c   state, bytes in and out, frames to whom they concern
  *     handshake.c    from a TCP connection to an open AMQP connection
  *     supervisor.c   the task that keeps it up: connect, restore, back off, close
- *     channel.c      channels: open, request and reply, what they declared and consume
+ *     channel.c      channels: open, request and reply, close
+ *     chores.c       what is declared and consumed on a channel
  *     publish.c      publishing: confirms and returns
  *     consume.c      deliveries and their settlement
  *     heartbeat.c    heartbeats, from the guardian's thread
@@ -50,20 +51,24 @@ typedef struct expectation {
         void (*on_method)(void *arg,
                           const void *method); /* on the hub, before the waiter runs; NULL: not needed */
         void *arg;
+        bool *met; /* on the waiter's stack */
 } expectation;
+
+typedef enum chore_kind { CHORE_DECLARE, CHORE_CONSUME } chore_kind;
 
 /* Something that a channel must have done with the broker, once in each incarnation. The channel's list and
  * whoever waits for the outcome each hold a reference. */
 typedef struct chore {
         cel__list node; /* in channel->chores */
         unsigned refs;  /* on the loop only */
-        enum { CHORE_DECLARE, CHORE_CONSUME } kind;
+        chore_kind kind;
         bool wanted; /* false: undo and forget */
         bool durable, auto_delete;
         char *queue;         /* owned */
         char *exchange;      /* owned; NULL: no binding */
         char *binding_key;   /* owned */
         char tag[16];        /* CHORE_CONSUME: the consumer's */
+        bool spared;         /* it was done once more instead of failing */
         unsigned done_in;    /* the channel's incarnation it was done in; 0: it is to be done */
         int64_t retry_ms;    /* the last wait before trying again; doubles */
         cel_time retry_at;   /* it failed; not before then */
@@ -88,9 +93,12 @@ struct cel__amqp_channel {
                 *quiet;   /* owned; complete once no unwanted consumer is left; NULL: nobody waits for that */
         cel__list chores; /* in the order in which they were asked for */
         unsigned chores_n;
-        unsigned tags_used; /* consumer tags are "1", "2", … on each channel */
-        bool closing;       /* nobody wants it any more */
-        int close_code;     /* why the broker closed it last: a CEL_E… code; 0: it did not */
+        unsigned tags_used;                /* consumer tags are "1", "2", … on each channel */
+        bool closing;                      /* nobody wants it any more */
+        bool free;                         /* closed: its number can have another channel */
+        amqp_method_number_t asked;        /* the last request */
+        int close_code;                    /* why the broker closed it last: a CEL_E… code; 0: it did not */
+        amqp_method_number_t close_method; /* what the broker closed it over; 0: it did not say */
         char close_text[ERROR_TEXT_BYTES];
 
         /* The message that is coming in. */
@@ -136,6 +144,7 @@ struct cel__amqp {
         cel__buf in;         /* bytes that came and make no whole frame yet */
         amqp_pool_t pool;    /* what the method at hand points to */
         size_t frame_bytes_max;
+        unsigned channel_max;                          /* what the broker allows, and we */
         expectation expected;                          /* on channel 0 */
         cel__amqp_channel *channels[CHANNELS_MAX + 1]; /* owned; [0] unused */
         unsigned channels_n;
@@ -204,7 +213,7 @@ void conn_attention(cel__amqp *amqp);
 
 bool conn_is_open(conn_state state);
 
-/* Map what the broker says (a reply code, AMQP section 1.3 "Constants") to ours. */
+/* Map what the broker says about a channel (a reply code, AMQP section 1.3 "Constants") to ours. */
 int conn_error_of_reply(unsigned reply_code);
 
 /* --- handshake.c ------------------------------------------------------------------------------ */
@@ -215,23 +224,46 @@ int conn_supervise(cel_ctx *ctx, void *arg);
 
 /* --- channel.c -------------------------------------------------------------------------------- */
 
-/* The channel is down, and its consumers with it: those that were not wanted any more are done with. */
-void channel_end_unwanted(cel__amqp_channel *channel);
-
-/* Every chore ends with CEL_ECLOSED. */
-void channel_abandon_chores(cel__amqp_channel *channel);
-
 /* Bring every channel to what is wanted of it. Returns 0, or the error that the connection died of; channel
  * errors are kept with the chores they hit. `*ret_retry` is set when some chore failed that will be tried
  * again later. */
 int channels_reconcile(cel_ctx *ctx, cel__amqp *amqp, bool *ret_retry);
 
+/* One request on a channel, of the supervisor. CEL_ECLOSED and the connection still up: the broker closed the channel, and
+ * said why; maybe after it had answered, but before this task ran again. */
+int channel_request(cel_ctx *ctx, cel__amqp_channel *channel, amqp_method_number_t id, const void *method,
+                    amqp_method_number_t wanted);
+
 /* The connection is gone: no channel is open any more. With the mutex held. */
 void channel_down_locked(cel__amqp_channel *channel, int confirm_outcome);
+
+/* The connection is down. If nobody wants the channel any more, it is free. */
+void channel_retire_closing(cel__amqp_channel *channel);
+
 void channel_free(cel__amqp_channel *channel);
 
 /* A method came for it. Returns 0, or CEL_EPROTO with the connection to be dropped. */
 int channel_on_method(cel__amqp_channel *channel, amqp_method_number_t id, void *method);
+
+/* --- chores.c --------------------------------------------------------------------------------- */
+
+enum { CHANNEL_IS_DONE = 1 };
+
+/* Do the next chore of an open channel. CHANNEL_IS_DONE: there is none to be done now.
+ * Errors: CEL_ECLOSED: the channel or the connection is closed; the chore knows if that was its fault. */
+int channel_do_chore(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry);
+
+/* Nothing can be done on this channel now. */
+void channel_fail_chores(cel_ctx *ctx, cel__amqp_channel *channel, int code, const char *text);
+
+/* The broker ended the consumer with this tag: it is to be done again. Returns its queue; NULL: there is none. */
+const char *channel_consumer_ended(cel__amqp_channel *channel, amqp_bytes_t tag);
+
+/* The channel is down, and its consumers with it: those that were not wanted any more are done with. */
+void channel_end_unwanted(cel__amqp_channel *channel);
+
+/* Every chore ends with CEL_ECLOSED. */
+void channel_abandon_chores(cel__amqp_channel *channel);
 
 /* --- publish.c -------------------------------------------------------------------------------- */
 void publish_on_ack_locked(cel__amqp_channel *channel, uint64_t tag, bool multiple, int outcome);

@@ -107,12 +107,14 @@ static int send_start_ok(cel__amqp *amqp, const cel__url_host *host)
         return r;
 }
 
-/* Both limits echo the broker's, within ours; the heartbeat is the smaller of the two sides', 0 meaning "no
+/* Both limits are the broker's, within ours; the heartbeat is the smaller of the two sides', 0 meaning "no
  * wish". */
 static int send_tune_ok(cel__amqp *amqp, const amqp_connection_tune_t *tune)
 {
         uint32_t frame_max = tune->frame_max == 0 ? 131072 : tune->frame_max;
         unsigned heartbeat_s = amqp->heartbeat_s_wanted;
+        uint16_t channel_max = tune->channel_max == 0 || tune->channel_max > CHANNELS_MAX ? CHANNELS_MAX
+                                                                                          : tune->channel_max;
 
         if (frame_max > FRAME_BYTES_MAX)
                 frame_max = FRAME_BYTES_MAX;
@@ -121,11 +123,12 @@ static int send_tune_ok(cel__amqp *amqp, const amqp_connection_tune_t *tune)
         if (heartbeat_s > 0 && tune->heartbeat > 0 && tune->heartbeat < heartbeat_s)
                 heartbeat_s = tune->heartbeat;
         amqp_connection_tune_ok_t ok = {
-                .channel_max = tune->channel_max, .frame_max = frame_max, .heartbeat = (uint16_t)heartbeat_s};
+                .channel_max = channel_max, .frame_max = frame_max, .heartbeat = (uint16_t)heartbeat_s};
 
         pthread_mutex_lock(&amqp->mutex);
         amqp->heartbeat_s = heartbeat_s;
         amqp->frame_bytes_max = frame_max;
+        amqp->channel_max = channel_max;
         int r = conn_send_locked(amqp, 0, AMQP_CONNECTION_TUNE_OK_METHOD, &ok);
         pthread_mutex_unlock(&amqp->mutex);
         return r;

@@ -59,7 +59,8 @@ struct cel__driver {
         void (*free)(void *bus);                /* as cel_transport_free() */
 
         int (*declare)(cel_ctx *ctx, void *bus,
-                       const cel_queue *queue); /* as cel_transport_declare_queue() */
+                       const cel_queue *queue);            /* as cel_transport_declare_queue() */
+        void (*forget)(void *bus, const cel_queue *queue); /* as cel_transport_forget_queue() */
         int (*publish)(cel_ctx *ctx, void *bus, const cel_message *message,
                        unsigned flags); /* as cel_publish() */
 

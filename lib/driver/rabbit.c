@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * RabbitMQ. Two connections: one publishes and declares, one consumes, so that a broker which stops taking
+ * RabbitMQ. Two connections: one publishes, one declares and consumes, so that a broker which stops taking
  * messages (a memory alarm blocks connections that publish) still delivers and still hears our
  * acknowledgements. */
 #include "amqp/amqp.h"
@@ -36,20 +36,25 @@ typedef struct rabbit {
         unsigned refs;      /* the transport's and each subscription's; on the loop only */
         unsigned listening; /* subscriptions that are open */
         bool closed;
-        cel__loop *loop;                         /* borrowed */
-        cel__amqp *publishing;                   /* owned */
-        cel__amqp *consuming;                    /* owned; NULL until something is consumed */
-        cel__amqp_channel *publishes, *declares; /* borrowed, of `publishing` */
-        cel__url *url;                           /* owned */
+        cel__loop *loop;              /* borrowed */
+        cel__amqp *publishing;        /* owned */
+        cel__amqp *consuming;         /* owned; NULL until something is declared or consumed */
+        cel__amqp_channel *publishes; /* borrowed, of `publishing` */
+        cel__amqp_channel
+                *declares; /* borrowed, of `consuming`: the broker may stop reading from the other one */
+        cel__url *url;     /* owned */
 } rabbit;
 
 typedef struct subscription {
-        rabbit *bus;                /* owned reference */
-        cel__amqp *amqp;            /* owned reference; of the channel's connection */
-        cel__amqp_channel *channel; /* borrowed */
+        rabbit *bus;     /* owned reference */
+        cel__amqp *amqp; /* owned reference; of the channel's connection */
         bool open;
         void (*on_delivery)(void *arg, const cel__delivery *delivery);
         void *arg; /* borrowed */
+        unsigned channels_n;
+        cel__amqp_channel
+                *channels[]; /* borrowed; one for each queue: what the broker refuses to one costs the others
+                                          nothing */
 } subscription;
 
 /* --- Opening ---------------------------------------------------------------------------------- */
@@ -174,9 +179,6 @@ static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
         if (r >= 0)
                 r = cel__amqp_channel_open(ctx, bus->publishing,
                                            &(cel__amqp_channel_options){.confirms = true}, &bus->publishes);
-        if (r >= 0)
-                r = cel__amqp_channel_open(ctx, bus->publishing, &(cel__amqp_channel_options){0},
-                                           &bus->declares);
         if (r < 0) {
                 rabbit_free(bus);
                 return r;
@@ -205,9 +207,35 @@ static void rabbit_close(cel_ctx *ctx, void *bus)
         rabbit_free(r);
 }
 
+/* The connection that consumes, and declares, exists from the first time it is needed. */
+static int want_consuming(cel_ctx *ctx, rabbit *bus)
+{
+        if (ctx->loop != bus->loop)
+                return cel_fail(ctx, CEL_ENOSUPPORT,
+                                "declaring and consuming is for tasks of the transport's loop");
+        int r = bus->consuming ? 0 : open_connection(ctx, bus->url, "consume", &bus->consuming);
+        if (r >= 0 && !bus->declares)
+                r = cel__amqp_channel_open(ctx, bus->consuming, &(cel__amqp_channel_options){0},
+                                           &bus->declares);
+        return r;
+}
+
 static int rabbit_declare(cel_ctx *ctx, void *bus, const cel_queue *queue)
 {
-        return cel__amqp_declare(ctx, ((rabbit *)bus)->declares, queue);
+        rabbit *rb = bus;
+        int r = want_consuming(ctx, rb);
+
+        return r < 0 ? r : cel__amqp_declare(ctx, rb->declares, queue);
+}
+
+static void rabbit_forget(void *bus, const cel_queue *queue)
+{
+        rabbit *rb = bus;
+
+        if (!cel__loop_is_here(rb->loop))
+                cel__misuse("a queue is forgotten on the loop that the transport was opened on");
+        if (rb->declares)
+                cel__amqp_forget(rb->declares, queue);
 }
 
 static int rabbit_publish(cel_ctx *ctx, void *bus, const cel_message *message, unsigned flags)
@@ -234,8 +262,8 @@ static void rabbit_unsubscribe(void *arg)
 {
         subscription *s = arg;
 
-        if (s->channel)
-                cel__amqp_channel_close(s->channel);
+        for (unsigned i = 0; i < s->channels_n; i++)
+                cel__amqp_channel_close(s->channels[i]);
         if (s->open)
                 s->bus->listening--;
         cel__amqp_unref(s->amqp);
@@ -243,42 +271,46 @@ static void rabbit_unsubscribe(void *arg)
         free(s);
 }
 
-/* Declarations come before the first consumer, so that the one reconnect path restores them in that order
- * too. */
-static int consume_all(cel_ctx *ctx, subscription *s, const cel__subscription_options *options)
+/* Does a queue before number `i` have the same name? A pool is one queue with several bindings. */
+static bool came_before(const cel__subscription_options *options, unsigned i)
 {
-        int r = 0;
-
-        for (unsigned i = 0; i < options->queues_n && r >= 0; i++)
-                r = cel__amqp_declare(ctx, s->channel, &options->queues[i]);
-        for (unsigned i = 0; i < options->queues_n && r >= 0; i++) {
-                bool again = false; /* a pool is one queue with several bindings */
-
-                for (unsigned j = 0; j < i; j++)
-                        again |= strcmp(options->queues[i].name, options->queues[j].name) == 0;
-                if (!again)
-                        r = cel__amqp_consume(ctx, s->channel, options->queues[i].name);
-        }
-        return r;
+        for (unsigned j = 0; j < i; j++)
+                if (strcmp(options->queues[j].name, options->queues[i].name) == 0)
+                        return true;
+        return false;
 }
 
-static int open_subscription(cel_ctx *ctx, rabbit *bus, subscription *s,
-                             const cel__subscription_options *options)
+/* A channel for queue number `i`, with all that is declared about it. */
+static int declare_queue(cel_ctx *ctx, subscription *s, const cel__subscription_options *options, unsigned i)
 {
-        int r = bus->consuming ? 0 : open_connection(ctx, bus->url, "consume", &bus->consuming);
+        cel__amqp_channel *channel;
+        int r = cel__amqp_channel_open(ctx, s->amqp,
+                                       &(cel__amqp_channel_options){.prefetch = (uint16_t)options->prefetch,
+                                                                    .on_delivery = on_delivery,
+                                                                    .arg = s},
+                                       &channel);
 
         if (r < 0)
                 return r;
-        s->amqp = cel__amqp_ref(bus->consuming);
-        r = cel__amqp_channel_open(ctx, s->amqp,
-                                   &(cel__amqp_channel_options){.prefetch = (uint16_t)options->prefetch,
-                                                                .on_delivery = on_delivery,
-                                                                .arg = s},
-                                   &s->channel);
-        if (r >= 0)
-                r = consume_all(ctx, s, options);
-        if (r >= 0 && bus->closed) /* in the moment in which the last answer came */
-                r = cel_fail(ctx, CEL_ECLOSED, "the transport is closed");
+        s->channels[s->channels_n++] = channel;
+        for (unsigned j = i; j < options->queues_n && r >= 0; j++)
+                if (strcmp(options->queues[i].name, options->queues[j].name) == 0)
+                        r = cel__amqp_declare(ctx, channel, &options->queues[j]);
+        return r;
+}
+
+/* Nothing is delivered before everything is declared. */
+static int consume_all(cel_ctx *ctx, subscription *s, const cel__subscription_options *options)
+{
+        unsigned n = 0;
+        int r = 0;
+
+        for (unsigned i = 0; i < options->queues_n && r >= 0; i++)
+                if (!came_before(options, i))
+                        r = declare_queue(ctx, s, options, i);
+        for (unsigned i = 0; i < options->queues_n && r >= 0; i++)
+                if (!came_before(options, i))
+                        r = cel__amqp_consume(ctx, s->channels[n++], options->queues[i].name);
         return r;
 }
 
@@ -286,17 +318,21 @@ static int rabbit_subscribe(cel_ctx *ctx, void *bus, const cel__subscription_opt
                             void **ret_subscription)
 {
         rabbit *rb = bus;
+        int r = want_consuming(ctx, rb);
 
-        if (ctx->loop != rb->loop)
-                return cel_fail(ctx, CEL_ENOSUPPORT, "consuming is for tasks of the transport's loop");
-        subscription *s = calloc(1, sizeof(*s));
+        if (r < 0)
+                return r;
+        subscription *s = calloc(1, sizeof(*s) + options->queues_n * sizeof(s->channels[0]));
         if (!s)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         s->on_delivery = options->on_delivery;
         s->arg = options->arg;
+        s->amqp = cel__amqp_ref(rb->consuming);
         s->bus = rb;
         rb->refs++;
-        int r = open_subscription(ctx, rb, s, options);
+        r = consume_all(ctx, s, options);
+        if (r >= 0 && rb->closed) /* in the moment in which the last answer came */
+                r = cel_fail(ctx, CEL_ECLOSED, "the transport is closed");
         if (r < 0) {
                 rabbit_unsubscribe(s);
                 return r;
@@ -309,7 +345,16 @@ static int rabbit_subscribe(cel_ctx *ctx, void *bus, const cel__subscription_opt
 
 static int rabbit_stop(cel_ctx *ctx, void *arg)
 {
-        return cel__amqp_cancel_consumers(ctx, ((subscription *)arg)->channel);
+        subscription *s = arg;
+        int result = 0;
+
+        for (unsigned i = 0; i < s->channels_n; i++) {
+                int r = cel__amqp_cancel_consumers(ctx, s->channels[i]);
+
+                if (r < 0)
+                        result = r;
+        }
+        return result;
 }
 
 static cel__amqp_delivery amqp_delivery(const cel__ticket *ticket)
@@ -349,6 +394,7 @@ const cel__driver cel__rabbit_driver = {
         .close = rabbit_close,
         .free = rabbit_free,
         .declare = rabbit_declare,
+        .forget = rabbit_forget,
         .publish = rabbit_publish,
         .subscribe = rabbit_subscribe,
         .stop = rabbit_stop,

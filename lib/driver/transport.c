@@ -125,6 +125,11 @@ int cel_transport_declare_queue(cel_ctx *ctx, cel_transport *transport, const ce
         return transport->driver->declare(ctx, transport->bus, queue);
 }
 
+void cel_transport_forget_queue(cel_transport *transport, const cel_queue *queue)
+{
+        transport->driver->forget(transport->bus, queue);
+}
+
 int cel_publish(cel_ctx *ctx, cel_transport *transport, const cel_message *message, unsigned flags)
 {
         return transport->driver->publish(ctx, transport->bus, message, flags);

@@ -14,7 +14,11 @@
  *     probe blocked URL QUEUE MS     publish within MS
  *     probe freed URL                free the transport while a task opens a listener
  *     probe outlived URL             free the transport under an open listener: aborts
- *     probe listen URL MS S          listen for S seconds, with handlers that take MS each */
+ *     probe listen URL MS            listen until a line comes, with handlers that take MS each
+ *     probe reopen URL N             open and close a listener N times
+ *     probe listeners URL N          open N listeners, until one is refused; then close them
+ *     probe forget URL N             declare N queues and forget each
+ *     probe declare URL QUEUE MS     publish within a second, then declare within MS */
 #include <celadon/celadon.h>
 
 #include <pthread.h>
@@ -22,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct probe {
         char **argv; /* from the URL on */
@@ -229,7 +234,6 @@ static int on_notification(cel_ctx *ctx, const cel_notification *notification, v
         probe *p = arg;
 
         printf("begins %s\n", notification->message_id);
-        fflush(stdout);
         int r = p->handler_ms > 0 ? cel_sleep_ms(ctx, p->handler_ms) : 0;
         printf("ends %s %s\n", notification->message_id, cel_error_name(r));
         return r < 0 ? r : CEL_HANDLED;
@@ -254,11 +258,70 @@ static int listen(cel_ctx *ctx, probe *p)
         p->handler_ms = atoi(p->argv[1]);
         int r = open_listener(ctx, p, &listener);
         say(ctx, r);
-        fflush(stdout);
         if (r < 0)
                 return 0;
-        cel_sleep_ms(ctx, atoi(p->argv[2]) * 1000);
+        cel_auto(cel_stream) *input = NULL;
+        cel_auto_free char *line = NULL;
+        r = cel_stream_from_fd(STDIN_FILENO, "input", &input);
+        if (r >= 0)
+                cel_stream_read_line(ctx, input, 100, &line);
         return say(ctx, cel_notification_listener_close(ctx, listener));
+}
+
+static int reopen(cel_ctx *ctx, probe *p)
+{
+        int r = 0;
+
+        for (int i = atoi(p->argv[1]); i > 0 && r >= 0; i--) {
+                cel_notification_listener *listener;
+
+                r = open_listener(ctx, p, &listener);
+                if (r >= 0)
+                        r = cel_notification_listener_close(ctx, listener);
+        }
+        return say(ctx, r);
+}
+
+static int listeners(cel_ctx *ctx, probe *p)
+{
+        enum { LISTENERS_MAX = 16 };
+        cel_notification_listener *opened[LISTENERS_MAX];
+        int n = 0, r = 0;
+        CEL_WITHIN_MS(ctx, 8000);
+
+        while (n < atoi(p->argv[1]) && n < LISTENERS_MAX && r >= 0) {
+                r = open_listener(ctx, p, &opened[n]);
+                say(ctx, r);
+                n += r >= 0;
+        }
+        while (n > 0)
+                cel_notification_listener_close(ctx, opened[--n]);
+        return 0;
+}
+
+static int forget(cel_ctx *ctx, probe *p)
+{
+        int r = 0;
+
+        for (int i = atoi(p->argv[1]); i > 0 && r >= 0; i--) {
+                char name[32];
+                cel_queue queue = {.name = name, .auto_delete = true};
+
+                snprintf(name, sizeof(name), "probe.%d", i);
+                r = cel_transport_declare_queue(ctx, p->bus, &queue);
+                cel_transport_forget_queue(p->bus, &queue);
+        }
+        return say(ctx, r);
+}
+
+static int declare(cel_ctx *ctx, probe *p)
+{
+        {
+                CEL_WITHIN_MS(ctx, 1000);
+                say(ctx, publish(ctx, p, "", p->argv[1]));
+        }
+        CEL_WITHIN_MS(ctx, atoi(p->argv[2]));
+        return say(ctx, cel_transport_declare_queue(ctx, p->bus, &(cel_queue){.name = "probe.declared"}));
 }
 
 static int open_task(cel_ctx *ctx, void *arg)
@@ -296,10 +359,12 @@ static const struct {
         int (*run)(cel_ctx *ctx, probe *p);
         int arguments; /* behind the verb */
 } verbs[] = {
-        {"ready", ready, 2},       {"hold", hold, 2},         {"unsent", unsent, 2},
-        {"burst", burst, 3},       {"threads", threads, 3},   {"unroutable", unroutable, 3},
-        {"exchange", exchange, 2}, {"conflict", conflict, 2}, {"blocked", blocked, 3},
-        {"freed", freed, 1},       {"outlived", outlived, 1}, {"listen", listen, 3},
+        {"ready", ready, 2},       {"hold", hold, 2},           {"unsent", unsent, 2},
+        {"burst", burst, 3},       {"threads", threads, 3},     {"unroutable", unroutable, 3},
+        {"exchange", exchange, 2}, {"conflict", conflict, 2},   {"blocked", blocked, 3},
+        {"freed", freed, 1},       {"outlived", outlived, 1},   {"listen", listen, 2},
+        {"reopen", reopen, 2},     {"listeners", listeners, 2}, {"forget", forget, 2},
+        {"declare", declare, 3},
 };
 
 static int run(cel_ctx *ctx, void *arg)
@@ -320,6 +385,7 @@ static int run(cel_ctx *ctx, void *arg)
 
 int main(int argc, char **argv)
 {
+        setvbuf(stdout, NULL, _IOLBF, 0); /* a test reads along */
         for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
                 if (strcmp(argv[1], verbs[i].name) == 0 && argc == verbs[i].arguments + 2)
                         return cel_main(run, argv + 1);

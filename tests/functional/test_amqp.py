@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The AMQP connection against RabbitMQ, through the program `probe`: what it does is in probe.c."""
 
+import contextlib
 import os
 import signal
 import subprocess
 
 import pytest
 
-from parts import PATIENCE_S, Certificates, program
+from oracle import notification
+from parts import PATIENCE_S, Certificates, process, program
+from parts.rabbitmq import USER
+from parts.waiting import Feed
 
 HEARTBEAT_S = 2
 
@@ -21,6 +25,36 @@ def probe(verb, *arguments, status=0):
     done = subprocess.run(command(verb, *arguments), capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout.splitlines(), done.stderr
+
+
+@contextlib.contextmanager
+def listening(bus, handler_ms=0, **options):
+    """A listener in a process of its own: yields its lines of output and of its log."""
+    lines, log = Feed('probe'), Feed("probe's log")
+    listener = process.spawn(command('listen', bus.url(**options), handler_ms), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for stream, feed in (listener.stdout, lines), (listener.stderr, log):
+        process.follow(stream, lambda line, feed=feed: feed.close() if line is None else feed.append(line))
+    try:
+        assert lines.get(0) == 'CEL_OK '
+        yield lines, log
+        listener.stdin.write('end\n')
+        listener.stdin.close()
+        assert listener.wait(PATIENCE_S) == 0
+    finally:
+        process.end(listener)
+
+
+def allow(bus, pattern):
+    """What the user may configure in this virtual host from now on."""
+    assert bus.broker.evaluate(f'rabbit_auth_backend_internal:set_permissions(<<"{USER}">>, <<"{bus.name}">>, '
+                               f'<<"{pattern}">>, <<".*">>, <<".*">>, <<"test">>)') == 'ok'
+
+
+def consumers(bus):
+    """Each consumer's queue and channel, as text."""
+    return bus.broker.evaluate(f'[[element(4, proplists:get_value(queue_name, C)), proplists:get_value(channel_pid, C)] '
+                               f'|| C <- rabbit_amqqueue:consumers_all(<<"{bus.name}">>)]')
 
 
 @pytest.fixture
@@ -193,3 +227,55 @@ def test_a_transport_may_be_freed_while_a_listener_is_being_opened():
 def test_a_transport_that_ends_under_an_open_listener_is_a_mistake_that_is_named(bus):
     log = probe('outlived', bus.url(), status=-signal.SIGABRT)[1]
     assert 'a transport was closed or freed while a listener on it was open: close the listener first' in log
+
+
+# --- Listeners ---
+
+
+@pytest.mark.sanitized
+def test_listeners_may_come_and_go_without_end(bus):
+    """600 listeners on two queues each: more than the 1,024 channels that a connection has."""
+    assert probe('reopen', bus.url(), 600)[0] == ['CEL_OK ']
+
+
+@pytest.mark.sanitized
+def test_queues_may_be_declared_and_forgotten_without_end(bus):
+    assert probe('forget', bus.url(), 1100)[0] == ['CEL_OK ']
+
+
+def test_a_broker_that_allows_few_channels_is_an_error_for_who_wants_one_more(bus):
+    """One channel declares; each listener has one for each of its two queues."""
+    bus.broker.evaluate('application:set_env(rabbit, channel_max, 4)')
+    try:
+        lines, log = probe('listeners', bus.url(), 3)
+    finally:
+        bus.broker.evaluate('application:set_env(rabbit, channel_max, 2047)')
+    assert lines == ['CEL_OK ', 'CEL_EFULL queue "notifications.error": the broker allows 4 channels for each connection']
+    assert 'TRANSPORT-DOWN' not in log
+
+
+def test_a_queue_is_declared_while_the_broker_takes_no_messages(bus, queue):
+    bus.broker.evaluate('rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})')
+    try:
+        lines, log = probe('declare', bus.url(), queue, 10000)
+    finally:
+        bus.broker.evaluate('rabbit_alarm:clear_alarm({resource_limit, memory, node()})')
+    assert [line.split()[0] for line in lines] == ['CEL_ETIMEDOUT', 'CEL_OK']
+    assert 'TRANSPORT-DOWN' not in log
+
+
+def test_a_queue_that_is_not_restored_costs_the_others_nothing(bus):
+    with listening(bus, handler_ms=5000) as (lines, log):
+        bus.publish(notification(1, _unique_id='1'))
+        assert lines.get(1) == 'begins id-1'
+        allow(bus, '^(nova|notifications.info)$')
+        bus.close_connections()
+        log.first(lambda line: 'TRANSPORT-NOT-RESTORED' in line and '"notifications.error"' in line)
+        before = consumers(bus)
+        assert lines.get(2) == 'ends id-1 CEL_OK'  # by then it has tried again, more than once
+        assert consumers(bus) == before and 'notifications.info' in before and 'notifications.error' not in before
+        allow(bus, '.*')
+        bus.publish(notification(2), key='notifications.error')
+        assert lines.get(3) == 'begins id-2'
+    assert lines.items(1) == ['begins id-1', 'ends id-1 CEL_OK', 'begins id-2', 'ends id-2 CEL_OK', 'CEL_OK ']
+    assert bus.queue('notifications.info')[:3] == bus.queue('notifications.error')[:3] == (0, 0, 0)
