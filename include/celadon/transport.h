@@ -72,10 +72,11 @@ CEL_API void cel_transport_forget_queue(cel_transport *transport, const cel_queu
 /* Publish one message and wait until the bus has confirmed it.
  * Owns:   all of `message` is borrowed until this returns.
  * Waits:  for a connection, for the confirmation, the deadline or cancellation.
- * Errors: CEL_EUNROUTABLE (with CEL_PUBLISH_MANDATORY), CEL_ENACK, CEL_ENOTFOUND (no such exchange),
- *         CEL_EACCESS, CEL_ETOOBIG; CEL_EUNKNOWN when the connection broke before the confirmation, and
- *         CEL_ETIMEDOUT or CEL_ECANCELED when the wait ended first: the message may then have arrived or not;
- *         CEL_ECLOSED, CEL_ENOMEM: it did not. */
+ * Errors: CEL_EUNROUTABLE (with CEL_PUBLISH_MANDATORY), CEL_ENACK; what the bus refuses, with its own words: CEL_ENOTFOUND
+ *         (no such exchange), CEL_EACCESS, CEL_ECONFLICT (a property that it does not take), CEL_ETOOBIG; CEL_EUNKNOWN when
+ *         the connection broke before the confirmation, or the bus refused one of several messages without saying which,
+ *         and CEL_ETIMEDOUT or CEL_ECANCELED when the wait ended first: the message may then have arrived or not;
+ *         CEL_EINVAL (a string over 255 bytes), CEL_ECLOSED, CEL_ENOMEM: it did not. */
 CEL_API int cel_publish(cel_ctx *ctx, cel_transport *transport, const cel_message *message, unsigned flags);
 
 CEL_END

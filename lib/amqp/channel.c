@@ -69,7 +69,7 @@ static int close_channel(cel_ctx *ctx, cel__amqp_channel *channel)
         amqp_channel_close_t close = {.reply_code = 200, .reply_text = amqp_cstring_bytes("")};
 
         pthread_mutex_lock(&channel->amqp->mutex);
-        channel_down_locked(channel, CEL_EUNKNOWN);
+        channel_down_locked(channel, "the channel is closed");
         pthread_mutex_unlock(&channel->amqp->mutex);
         return channel_request(ctx, channel, AMQP_CHANNEL_CLOSE_METHOD, &close, AMQP_CHANNEL_CLOSE_OK_METHOD);
 }
@@ -147,10 +147,10 @@ int channels_reconcile(cel_ctx *ctx, cel__amqp *amqp, bool *ret_retry)
 
 /* --- What the broker says --------------------------------------------------------------------- */
 
-void channel_down_locked(cel__amqp_channel *channel, int confirm_outcome)
+void channel_down_locked(cel__amqp_channel *channel, const char *text)
 {
         channel->open = false;
-        publish_fail_all_locked(channel, confirm_outcome, NULL);
+        publish_fail_all_locked(channel, CEL_EUNKNOWN, text);
 }
 
 static void on_close(cel__amqp_channel *channel, const amqp_channel_close_t *close)
@@ -164,8 +164,9 @@ static void on_close(cel__amqp_channel *channel, const amqp_channel_close_t *clo
                  (const char *)close->reply_text.bytes);
         channel->close_method = (amqp_method_number_t)close->class_id << 16 | close->method_id;
         bool expected = channel->expected.wait || channel->tag_next > channel->tag_oldest;
-        publish_fail_all_locked(channel, channel->close_code, channel->close_text);
-        channel_down_locked(channel, CEL_EUNKNOWN);
+        if (channel->close_method == AMQP_BASIC_PUBLISH_METHOD)
+                publish_fail_all_locked(channel, channel->close_code, channel->close_text);
+        channel_down_locked(channel, channel->close_text);
         conn_send_locked(amqp, channel->number, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
         pthread_mutex_unlock(&amqp->mutex);
 

@@ -454,7 +454,7 @@ void conn_lost(cel__amqp *amqp, int code, const char *format, ...)
         amqp->stream = cel__stream_free(amqp->stream);
         cel__buf_clear(&amqp->out, 0);
         for (unsigned i = 1; i <= amqp->channels_n; i++)
-                channel_down_locked(amqp->channels[i], CEL_EUNKNOWN);
+                channel_down_locked(amqp->channels[i], text);
         if (amqp->state != CONN_DOWN)
                 conn_enter_locked(amqp, CONN_DOWN);
         pthread_mutex_unlock(&amqp->mutex);

@@ -80,7 +80,9 @@ typedef struct chore {
 typedef struct confirm {
         uint64_t tag;               /* 0: free */
         cel__wait *wait;            /* borrowed; NULL: whoever waited has left */
+        char *why;                  /* borrowed from whoever waits, ERROR_TEXT_BYTES */
         const cel_message *message; /* borrowed, valid while somebody waits */
+        uint64_t digest;            /* of the message, once nobody waits */
         bool mandatory, returned;
 } confirm;
 
@@ -234,8 +236,8 @@ int channels_reconcile(cel_ctx *ctx, cel__amqp *amqp, bool *ret_retry);
 int channel_request(cel_ctx *ctx, cel__amqp_channel *channel, amqp_method_number_t id, const void *method,
                     amqp_method_number_t wanted);
 
-/* The connection is gone: no channel is open any more. With the mutex held. */
-void channel_down_locked(cel__amqp_channel *channel, int confirm_outcome);
+/* The channel is open no more, as `text` says. With the mutex held. */
+void channel_down_locked(cel__amqp_channel *channel, const char *text);
 
 /* The connection is down. If nobody wants the channel any more, it is free. */
 void channel_retire_closing(cel__amqp_channel *channel);
@@ -268,7 +270,8 @@ void channel_abandon_chores(cel__amqp_channel *channel);
 /* --- publish.c -------------------------------------------------------------------------------- */
 void publish_on_ack_locked(cel__amqp_channel *channel, uint64_t tag, bool multiple, int outcome);
 void publish_on_return(cel__amqp_channel *channel, const cel_message *returned);
-/* The broker closed the channel, or it went down: no publish on it will be answered. With the mutex held. */
+/* The broker closed the channel, or it went down, as `text` says: no publish on it will be answered. `code` is for the one
+ * that the broker refused; CEL_EUNKNOWN: none was. With the mutex held. */
 void publish_fail_all_locked(cel__amqp_channel *channel, int code, const char *text);
 
 /* --- consume.c -------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "amqp/connection.h"
 #include "base/assert.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static confirm *slot_of(cel__amqp_channel *channel, uint64_t tag)
@@ -51,14 +52,40 @@ static bool same_message(const cel_message *a, const cel_message *b)
                (a->body_bytes == 0 || memcmp(a->body, b->body, a->body_bytes) == 0);
 }
 
+static uint64_t add_to_digest(uint64_t digest, const void *bytes, size_t n)
+{
+        for (const uint8_t *at = bytes; n > 0; at++, n--)
+                digest = (digest ^ *at) * UINT64_C(0x100000001b3); /* FNV-1a */
+        return (digest ^ 0xff) * UINT64_C(0x100000001b3);          /* no part is confused with the next */
+}
+
+/* What same_message() compares, in short: for a message that is not there any more. */
+static uint64_t digest_of(const cel_message *message)
+{
+        const char *texts[] = {or_empty(message->exchange), or_empty(message->routing_key),
+                               or_empty(message->message_id)};
+        uint64_t digest = UINT64_C(0xcbf29ce484222325);
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+                digest = add_to_digest(digest, texts[i], strlen(texts[i]));
+        return add_to_digest(digest, message->body, message->body_bytes);
+}
+
+/* A publish whose caller has left is returned like any other, or else its return would be taken for that of a later, equal
+ * one. */
 void publish_on_return(cel__amqp_channel *channel, const cel_message *returned)
 {
+        uint64_t digest = 0;
+
         pthread_mutex_lock(&channel->amqp->mutex);
         for (uint64_t tag = channel->tag_oldest; channel->confirms && tag < channel->tag_next; tag++) {
                 confirm *c = slot_of(channel, tag);
 
-                if (c->tag == tag && c->wait && c->mandatory && !c->returned &&
-                    same_message(c->message, returned)) {
+                if (c->tag != tag || !c->mandatory || c->returned)
+                        continue;
+                if (!c->wait && digest == 0)
+                        digest = digest_of(returned);
+                if (c->wait ? same_message(c->message, returned) : c->digest == digest) {
                         c->returned = true;
                         break;
                 }
@@ -66,24 +93,35 @@ void publish_on_return(cel__amqp_channel *channel, const cel_message *returned)
         pthread_mutex_unlock(&channel->amqp->mutex);
 }
 
+/* Does the broker's sentence name the exchange of this publish? */
+static bool is_named(const confirm *c, const char *text)
+{
+        const char *exchange = c->wait ? or_empty(c->message->exchange) : "";
+        char quoted[300];
+
+        snprintf(quoted, sizeof(quoted), "'%s'", *exchange ? exchange : "amq.default");
+        return c->wait && strstr(text, quoted);
+}
+
 void publish_fail_all_locked(cel__amqp_channel *channel, int code, const char *text)
 {
-        char quoted[300];
+        unsigned open = 0;
 
         if (!channel->confirms)
                 return;
+        for (uint64_t tag = channel->tag_oldest; tag < channel->tag_next; tag++)
+                open += slot_of(channel, tag)->tag == tag;
         for (uint64_t tag = channel->tag_oldest; tag < channel->tag_next; tag++) {
                 confirm *c = slot_of(channel, tag);
 
                 if (c->tag != tag)
                         continue;
-                /* The broker closes a channel over one publish, and names the exchange it could not use. */
-                bool blamed = false;
-                if (text && c->wait) {
-                        snprintf(quoted, sizeof(quoted), "'%s'", or_empty(c->message->exchange));
-                        blamed = strstr(text, quoted) != NULL;
-                }
-                settle_locked(channel, tag, blamed ? code : CEL_EUNKNOWN);
+                /* The broker closes a channel over one publish, but does not say over which: unless it is the only one,
+                 * or the sentence names the exchange, nobody knows. */
+                bool guilty = code != CEL_EUNKNOWN && (open == 1 || is_named(c, text));
+                if (c->wait)
+                        snprintf(c->why, ERROR_TEXT_BYTES, "%s", text);
+                settle_locked(channel, tag, guilty ? code : CEL_EUNKNOWN);
         }
         channel->tag_oldest = channel->tag_next;
 }
@@ -123,7 +161,7 @@ static int await_turn_locked(cel_ctx *ctx, cel__amqp_channel *channel)
 
 /* Append the message and take a slot for its confirmation. */
 static int send_locked(cel__amqp_channel *channel, const cel_message *message, bool mandatory,
-                       cel__wait *wait, uint64_t *ret_tag)
+                       cel__wait *wait, char *why, uint64_t *ret_tag)
 {
         cel__amqp *amqp = channel->amqp;
         int r = cel__frame_put_publish(&amqp->out, channel->number, message, mandatory,
@@ -132,13 +170,14 @@ static int send_locked(cel__amqp_channel *channel, const cel_message *message, b
         if (r < 0)
                 return r;
         *ret_tag = channel->tag_next++;
-        *slot_of(channel, *ret_tag) =
-                (confirm){.tag = *ret_tag, .wait = wait, .message = message, .mandatory = mandatory};
+        *slot_of(channel, *ret_tag) = (confirm){
+                .tag = *ret_tag, .wait = wait, .why = why, .message = message, .mandatory = mandatory};
         conn_flush_later_locked(amqp);
         return 0;
 }
 
-static int explain(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *message, int r)
+/* `why` is what the broker said, or why the connection broke; "": nothing. */
+static int explain(cel_ctx *ctx, const cel_message *message, int r, const char *why)
 {
         const char *exchange = or_empty(message->exchange), *key = or_empty(message->routing_key);
 
@@ -150,13 +189,24 @@ static int explain(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *
                 return cel_fail(ctx, r, "the broker refused a message for exchange \"%s\", key \"%s\"",
                                 exchange, key);
         case CEL_EUNKNOWN:
-                return cel_fail(ctx, r, "the connection broke before the broker confirmed the message");
-        case CEL_ENOTFOUND:
-        case CEL_EACCESS:
-                pthread_mutex_lock(&channel->amqp->mutex);
-                cel_fail(ctx, r, "%s", channel->close_text);
-                pthread_mutex_unlock(&channel->amqp->mutex);
-                return r;
+                return cel_fail(ctx, r, "the connection broke before the broker confirmed the message: %s",
+                                why);
+        default:
+                return r < 0 && *why ? cel_fail(ctx, r, "%s", why) : r;
+        }
+}
+
+/* Why it was not sent. */
+static int explain_unsent(cel_ctx *ctx, cel__amqp *amqp, int r)
+{
+        switch (r) {
+        case CEL_ETIMEDOUT:
+                return conn_timed_out(ctx, amqp);
+        case CEL_EINVAL:
+                return cel_fail(ctx, r, "a string of the message is longer than AMQP's 255 bytes");
+        case CEL_ETOOBIG:
+                return cel_fail(ctx, r, "the message's headers exceed the broker's frame, or its body %d MiB",
+                                OUT_BYTES_MAX / (1024 * 1024));
         default:
                 return r;
         }
@@ -165,6 +215,7 @@ static int explain(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *
 static int publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *message, unsigned flags)
 {
         cel__amqp *amqp = channel->amqp;
+        char why[ERROR_TEXT_BYTES] = "";
         cel__wait wait;
         uint64_t tag;
 
@@ -173,23 +224,25 @@ static int publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *
         bool sent = false;
         if (r >= 0) {
                 cel__wait_begin(&wait, ctx, "confirm");
-                r = send_locked(channel, message, flags & CEL_PUBLISH_MANDATORY, &wait, &tag);
+                r = send_locked(channel, message, flags & CEL_PUBLISH_MANDATORY, &wait, why, &tag);
                 sent = r >= 0;
         }
         pthread_mutex_unlock(&amqp->mutex);
         if (!sent)
-                return r == CEL_ETIMEDOUT ? conn_timed_out(ctx, amqp) : r;
+                return explain_unsent(ctx, amqp, r);
 
         r = cel__wait_block(&wait);
 
         pthread_mutex_lock(&amqp->mutex);
         confirm *c = slot_of(channel, tag);
         if (c->tag == tag && c->wait == &wait) { /* this caller leaves before the answer */
+                c->digest = digest_of(message);
                 c->wait = NULL;
+                c->why = NULL;
                 c->message = NULL;
         }
         pthread_mutex_unlock(&amqp->mutex);
-        return explain(ctx, channel, message, r);
+        return explain(ctx, message, r, why);
 }
 
 int cel__amqp_publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *message, unsigned flags)

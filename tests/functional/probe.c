@@ -9,6 +9,7 @@
  *     probe burst URL QUEUE N        publish N messages from 64 tasks, all confirmed
  *     probe threads URL QUEUE N      the same from 4 threads, N each
  *     probe unroutable URL QUEUE N   equal messages, every other one to nowhere, at once
+ *     probe refused URL QUEUE        publish to the default exchange; then something that is no expiration
  *     probe exchange URL QUEUE       publish to an exchange that does not exist, then to one that does
  *     probe conflict URL QUEUE       declare a queue that exists with other settings
  *     probe blocked URL QUEUE MS     publish within MS
@@ -209,6 +210,14 @@ static int threads(cel_ctx *ctx, probe *p)
 
 /* --- Refusals --------------------------------------------------------------------------------- */
 
+static int refused(cel_ctx *ctx, probe *p)
+{
+        cel_message message = {.exchange = "nova", .routing_key = "key", .expiration = "soon"};
+
+        say(ctx, publish(ctx, p, "", p->argv[1]));
+        return say(ctx, cel_publish(ctx, p->bus, &message, 0));
+}
+
 static int exchange(cel_ctx *ctx, probe *p)
 {
         say(ctx, publish(ctx, p, "celadon.probe.missing", "key"));
@@ -359,12 +368,12 @@ static const struct {
         int (*run)(cel_ctx *ctx, probe *p);
         int arguments; /* behind the verb */
 } verbs[] = {
-        {"ready", ready, 2},       {"hold", hold, 2},           {"unsent", unsent, 2},
-        {"burst", burst, 3},       {"threads", threads, 3},     {"unroutable", unroutable, 3},
-        {"exchange", exchange, 2}, {"conflict", conflict, 2},   {"blocked", blocked, 3},
-        {"freed", freed, 1},       {"outlived", outlived, 1},   {"listen", listen, 2},
-        {"reopen", reopen, 2},     {"listeners", listeners, 2}, {"forget", forget, 2},
-        {"declare", declare, 3},
+        {"ready", ready, 2},       {"hold", hold, 2},       {"unsent", unsent, 2},
+        {"burst", burst, 3},       {"threads", threads, 3}, {"unroutable", unroutable, 3},
+        {"exchange", exchange, 2}, {"refused", refused, 2}, {"conflict", conflict, 2},
+        {"blocked", blocked, 3},   {"freed", freed, 1},     {"outlived", outlived, 1},
+        {"listen", listen, 2},     {"reopen", reopen, 2},   {"listeners", listeners, 2},
+        {"forget", forget, 2},     {"declare", declare, 3},
 };
 
 static int run(cel_ctx *ctx, void *arg)

@@ -45,10 +45,10 @@ def listening(bus, handler_ms=0, **options):
         process.end(listener)
 
 
-def allow(bus, pattern):
-    """What the user may configure in this virtual host from now on."""
+def allow(bus, configure='.*', write='.*'):
+    """What the user may configure and write in this virtual host from now on."""
     assert bus.broker.evaluate(f'rabbit_auth_backend_internal:set_permissions(<<"{USER}">>, <<"{bus.name}">>, '
-                               f'<<"{pattern}">>, <<".*">>, <<".*">>, <<"test">>)') == 'ok'
+                               f'<<"{configure}">>, <<"{write}">>, <<".*">>, <<"test">>)') == 'ok'
 
 
 def consumers(bus):
@@ -101,6 +101,13 @@ def test_a_missing_exchange_fails_its_publish_and_the_channel_is_opened_again(bu
     missing, after = probe('exchange', bus.url(), queue)[0]
     assert missing.startswith("CEL_ENOTFOUND NOT_FOUND - no exchange 'celadon.probe.missing'")
     assert after == 'CEL_OK '
+
+
+def test_a_message_that_the_broker_refuses_fails_with_the_brokers_words(bus, queue):
+    allow(bus, write='^nova$')
+    default_exchange, expiration = probe('refused', bus.url(), queue)[0]
+    assert default_exchange.startswith("CEL_EACCESS ACCESS_REFUSED - ") and "'amq.default'" in default_exchange
+    assert expiration.startswith("CEL_ECONFLICT PRECONDITION_FAILED - invalid expiration 'soon'")
 
 
 def test_a_queue_with_other_settings_is_an_error_with_the_brokers_words(bus, queue):
@@ -274,7 +281,7 @@ def test_a_queue_that_is_not_restored_costs_the_others_nothing(bus):
         before = consumers(bus)
         assert lines.get(2) == 'ends id-1 CEL_OK'  # by then it has tried again, more than once
         assert consumers(bus) == before and 'notifications.info' in before and 'notifications.error' not in before
-        allow(bus, '.*')
+        allow(bus)
         bus.publish(notification(2), key='notifications.error')
         assert lines.get(3) == 'begins id-2'
     assert lines.items(1) == ['begins id-1', 'ends id-1 CEL_OK', 'begins id-2', 'ends id-2 CEL_OK', 'CEL_OK ']
