@@ -15,13 +15,22 @@ typedef enum cel_publish_flags {
         CEL_PUBLISH_MANDATORY = 1, /* fail with CEL_EUNROUTABLE when no queue takes the message */
 } cel_publish_flags;
 
+/* For options that say how often to send again. */
+enum {
+        CEL_RETRY_FOREVER = -1,
+        CEL_RETRY_NEVER = -2,
+};
+
 /* A queue and, unless `exchange` is NULL, its binding to a topic exchange, declared too. */
 typedef struct cel_queue {
-        const char *name;
+        const char *name; /* NULL: no queue, only the exchange */
         const char *exchange;
         const char *binding_key;
         bool durable;
         bool auto_delete;
+        bool fanout; /* the exchange is a fanout exchange, and is gone with its last queue; `durable` and
+                                `auto_delete` are the queue's alone */
+        unsigned expires_ms; /* delete the queue when nobody has used it for so long; 0: never */
 } cel_queue;
 
 CEL_BEGIN

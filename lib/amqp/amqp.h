@@ -90,6 +90,9 @@ void cel__amqp_forget(cel__amqp_channel *channel, const cel_queue *queue);
  * Errors: as cel__amqp_declare(), CEL_ENOTFOUND. */
 int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue);
 
+/* Delete a queue that is this process's own, if the channel is open. Never waits. */
+void cel__amqp_delete_queue(cel__amqp_channel *channel, const char *queue);
+
 /* Stop consuming, all queues of the channel; deliveries under way can still be settled.
  * Waits: until the broker has agreed: no delivery comes after that. */
 int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel);

@@ -47,7 +47,9 @@ static chore *chore_new(chore_kind kind, const cel_queue *queue)
         c->wanted = true;
         c->durable = queue->durable;
         c->auto_delete = queue->auto_delete;
-        c->queue = strdup(queue->name);
+        c->fanout = queue->fanout;
+        c->expires_ms = queue->expires_ms;
+        c->queue = strdup(queue->name ? queue->name : "");
         c->exchange = queue->exchange ? strdup(queue->exchange) : NULL;
         c->binding_key = strdup(queue->binding_key ? queue->binding_key : "");
         if (!c->queue || !c->binding_key || (queue->exchange && !c->exchange) ||
@@ -116,7 +118,9 @@ static bool same_text(const char *a, const char *b)
 static bool is_about(const chore *c, const cel_queue *queue)
 {
         return c->durable == queue->durable && c->auto_delete == queue->auto_delete &&
-               same_text(c->queue, queue->name) && same_text(c->exchange, queue->exchange) &&
+               c->fanout == queue->fanout && c->expires_ms == queue->expires_ms &&
+               same_text(c->queue, queue->name ? queue->name : "") &&
+               same_text(c->exchange, queue->exchange) &&
                same_text(c->binding_key, queue->binding_key ? queue->binding_key : "");
 }
 
@@ -183,7 +187,9 @@ static int await_outcome(cel_ctx *ctx, cel__amqp *amqp, const chore *c)
 
         cel_future_unref(outcome);
         if (done)
-                return r < 0 ? cel_fail(ctx, r, "queue \"%s\": %s", c->queue, c->error_text) : 0;
+                return r < 0 ? cel_fail(ctx, r, "%s \"%s\": %s", *c->queue ? "queue" : "exchange",
+                                        *c->queue ? c->queue : c->exchange, c->error_text)
+                             : 0;
         /* This caller has left; what it asked for stays wanted, as if it had stayed. */
         return r == CEL_ETIMEDOUT ? conn_timed_out(ctx, amqp) : r;
 }
@@ -198,7 +204,9 @@ static int chore_await(cel_ctx *ctx, cel__amqp_channel *channel, chore_kind kind
                 return cel_fail(ctx, CEL_ENOSUPPORT,
                                 "declaring and consuming is for tasks of the transport's loop");
         if (amqp->state == CONN_GONE || channel->closing)
-                return cel_fail(ctx, CEL_ECLOSED, "queue \"%s\": the transport is closed", queue->name);
+                return cel_fail(ctx, CEL_ECLOSED, "%s \"%s\": the transport is closed",
+                                queue->name ? "queue" : "exchange",
+                                queue->name ? queue->name : queue->exchange);
         int r = chore_submit(ctx, channel, kind, queue, &c);
         if (r < 0)
                 return r;
@@ -212,27 +220,38 @@ static int chore_await(cel_ctx *ctx, cel__amqp_channel *channel, chore_kind kind
 
 /* --- What the supervisor does ----------------------------------------------------------------- */
 
-/* As oslo.messaging declares: a topic exchange, the queue, the binding (oslo-wire section 4). */
+static int declare_exchange(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
+{
+        amqp_exchange_declare_t exchange = {.exchange = amqp_cstring_bytes(c->exchange),
+                                            .type = amqp_cstring_bytes(c->fanout ? "fanout" : "topic"),
+                                            .durable = c->durable && !c->fanout,
+                                            .auto_delete = c->auto_delete || c->fanout};
+
+        return channel_request(ctx, channel, AMQP_EXCHANGE_DECLARE_METHOD, &exchange,
+                               AMQP_EXCHANGE_DECLARE_OK_METHOD);
+}
+
+static int declare_queue(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
+{
+        amqp_table_entry_t expires = {
+                .key = amqp_cstring_bytes("x-expires"),
+                .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = (int32_t)c->expires_ms}};
+        amqp_queue_declare_t queue = {.queue = amqp_cstring_bytes(c->queue),
+                                      .durable = c->durable,
+                                      .auto_delete = c->auto_delete,
+                                      .arguments = {.num_entries = c->expires_ms > 0, .entries = &expires}};
+
+        return channel_request(ctx, channel, AMQP_QUEUE_DECLARE_METHOD, &queue, AMQP_QUEUE_DECLARE_OK_METHOD);
+}
+
+/* As oslo.messaging declares: an exchange, the queue, the binding (oslo-wire section 4). */
 static int declare(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
 {
-        int r = 0;
+        int r = c->exchange ? declare_exchange(ctx, channel, c) : 0;
 
-        if (c->exchange) {
-                amqp_exchange_declare_t exchange = {.exchange = amqp_cstring_bytes(c->exchange),
-                                                    .type = amqp_cstring_bytes("topic"),
-                                                    .durable = c->durable,
-                                                    .auto_delete = c->auto_delete};
-                r = channel_request(ctx, channel, AMQP_EXCHANGE_DECLARE_METHOD, &exchange,
-                                    AMQP_EXCHANGE_DECLARE_OK_METHOD);
-        }
-        if (r >= 0) {
-                amqp_queue_declare_t queue = {.queue = amqp_cstring_bytes(c->queue),
-                                              .durable = c->durable,
-                                              .auto_delete = c->auto_delete};
-                r = channel_request(ctx, channel, AMQP_QUEUE_DECLARE_METHOD, &queue,
-                                    AMQP_QUEUE_DECLARE_OK_METHOD);
-        }
-        if (r >= 0 && c->exchange) {
+        if (r >= 0 && *c->queue)
+                r = declare_queue(ctx, channel, c);
+        if (r >= 0 && *c->queue && c->exchange) {
                 amqp_queue_bind_t bind = {.queue = amqp_cstring_bytes(c->queue),
                                           .exchange = amqp_cstring_bytes(c->exchange),
                                           .routing_key = amqp_cstring_bytes(c->binding_key)};
@@ -402,7 +421,7 @@ const char *channel_consumer_ended(cel__amqp_channel *channel, amqp_bytes_t tag)
         cel__list_for_each (node, &channel->chores) {
                 chore *c = cel__container(node, chore, node);
 
-                if (c->kind == CHORE_CONSUME && strlen(c->tag) == tag.len &&
+                if (c->wanted && c->kind == CHORE_CONSUME && strlen(c->tag) == tag.len &&
                     memcmp(c->tag, tag.bytes, tag.len) == 0) {
                         queue = c->queue;
                         c->done_in = 0;
@@ -462,4 +481,24 @@ int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel)
         cel_future_unref(quiet);
         cel__amqp_unref(amqp);
         return r;
+}
+
+void cel__amqp_delete_queue(cel__amqp_channel *channel, const char *queue)
+{
+        amqp_queue_delete_t method = {.queue = amqp_cstring_bytes(queue), .nowait = true};
+        bool ours = false;
+
+        cel__list_for_each (node, &channel->chores) {
+                chore *c = cel__container(node, chore, node);
+
+                if (strcmp(c->queue, queue) == 0) {
+                        c->wanted = false; /* nobody declares or consumes it again */
+                        ours = true;
+                }
+        }
+        pthread_mutex_lock(&channel->amqp->mutex);
+        if (ours && channel->open &&
+            conn_send_locked(channel->amqp, channel->number, AMQP_QUEUE_DELETE_METHOD, &method) >= 0)
+                conn_flush_later_locked(channel->amqp);
+        pthread_mutex_unlock(&channel->amqp->mutex);
 }

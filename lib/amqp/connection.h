@@ -63,8 +63,9 @@ typedef struct chore {
         unsigned refs;  /* on the loop only */
         chore_kind kind;
         bool wanted; /* false: undo and forget */
-        bool durable, auto_delete;
-        char *queue;         /* owned */
+        bool durable, auto_delete, fanout;
+        unsigned expires_ms;
+        char *queue;         /* owned; "": no queue, only the exchange */
         char *exchange;      /* owned; NULL: no binding */
         char *binding_key;   /* owned */
         char tag[16];        /* CHORE_CONSUME: the consumer's */

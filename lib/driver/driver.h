@@ -35,12 +35,21 @@ typedef struct cel__delivery {
 typedef struct cel__subscription_options {
         const cel_queue *queues; /* declared (if `declare`), then consumed, in this order; copied */
         unsigned queues_n;
-        unsigned prefetch; /* deliveries that may be unsettled, for each queue, 1 to 65,535 */
+        unsigned
+                prefetch; /* deliveries that may be unsettled, for each queue, at most 65,535; 0: any number */
         /* Called on the loop outside any task: must not wait. Takes what `delivery` holds, by copying the
          * struct. */
         void (*on_delivery)(void *arg, const cel__delivery *delivery);
         void *arg; /* borrowed until unsubscribe */
 } cel__subscription_options;
+
+/* What the URL says about how queues are to be, for those who declare some. */
+typedef struct cel__driver_settings {
+        bool durable, auto_delete;      /* shared queues and their exchanges */
+        unsigned transient_expires_ms;  /* queues of one process: reply and fanout queues; 0: never */
+        int64_t missing_reply_queue_ms; /* for how long to try to reply to a queue that is not there */
+        bool reply_mandatory;           /* find out whether a reply has reached its queue */
+} cel__driver_settings;
 
 struct cel__driver {
         const char *scheme;
@@ -53,6 +62,8 @@ struct cel__driver {
          * borrowed: cel__url_ref() to keep it.
          * Errors: CEL_EINVAL (an option or a file: the ctx has the text), CEL_ENOMEM. */
         int (*open)(cel_ctx *ctx, cel__url *url, void **ret_bus);
+
+        const cel__driver_settings *(*settings)(void *bus); /* borrowed; NULL: it has none, defaults hold */
 
         int (*ready)(cel_ctx *ctx, void *bus);  /* as cel_transport_ready() */
         void (*close)(cel_ctx *ctx, void *bus); /* as cel_transport_close() */
@@ -73,6 +84,9 @@ struct cel__driver {
          * has agreed. */
         int (*stop)(cel_ctx *ctx, void *subscription);
 
+        /* Delete one of the subscription's queues, which is this process's own. Never waits. */
+        void (*delete_queue)(void *subscription, const char *queue);
+
         /* Forget the subscription: whatever is unsettled goes back, and is still to be settled. Never waits. */
         void (*unsubscribe)(void *subscription);
 
@@ -89,13 +103,33 @@ struct cel__driver {
 
 extern const cel__driver cel__rabbit_driver;
 
-/* A transport on a bus that is open already.
+typedef struct cel__loop cel__loop;
+
+/* A transport on a bus that is open already, on this loop.
  * Owns:   *ret_transport is yours, and takes `bus`.
  * Errors: CEL_ENOMEM: `bus` is still yours. */
-int cel__transport_new(const cel__driver *driver, void *bus, cel_transport **ret_transport);
+int cel__transport_new(const cel__driver *driver, void *bus, cel__loop *loop, cel_transport **ret_transport);
 
 /* The driver and the bus behind a transport, for the parts of the library that use them. */
 const cel__driver *cel__transport_driver(const cel_transport *transport);
 void *cel__transport_bus(const cel_transport *transport);
+cel__loop *cel__transport_loop(const cel_transport *transport);
+struct cel__errands *cel__transport_errands(const cel_transport *transport); /* borrowed */
+const cel__driver_settings *cel__transport_settings(const cel_transport *transport);
+
+/* Keep the bus until it is released, also when the transport is closed or freed meanwhile: for tasks that use it,
+ * and are told to end by then. On the loop. */
+void cel__transport_hold(cel_transport *transport);
+void cel__transport_release(cel_transport *transport);
+
+/* What a layer above keeps with a transport. `on_close` is called once, on the loop, before the bus is gone: it
+ * must not wait. */
+typedef struct cel__transport_part {
+        void (*on_close)(struct cel__transport_part *part);
+} cel__transport_part;
+
+/* The part, or NULL; put one there, unless there is one: returns which one is there then. From any thread. */
+cel__transport_part *cel__transport_get_part(cel_transport *transport);
+cel__transport_part *cel__transport_set_part(cel_transport *transport, cel__transport_part *part);
 
 #endif

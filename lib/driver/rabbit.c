@@ -18,6 +18,10 @@ enum {
         HEARTBEAT_S = 60, /* oslo.messaging's heartbeat_timeout_threshold */
         HEARTBEAT_S_MAX = 3600,
         BODY_BYTES_MAX = 128 * 1024 * 1024, /* RabbitMQ's own limit by default */
+        TRANSIENT_TTL_S = 1800,
+        TRANSIENT_TTL_S_MAX = 2000000, /* it is sent in ms, as a signed number of 32 bits */
+        MISSING_CONSUMER_S = 60,
+        MISSING_CONSUMER_S_MAX = 86400,
 };
 
 /* Under oslo.messaging's names (its [oslo_messaging_rabbit] group). */
@@ -29,6 +33,11 @@ static const char *const option_names[] = {
         "ssl_enforce_hostname_verification",
         "heartbeat_timeout_threshold",
         "rabbit_login_method",
+        "amqp_durable_queues",
+        "amqp_auto_delete",
+        "rabbit_transient_queues_ttl",
+        "kombu_missing_consumer_retry_timeout",
+        "direct_mandatory_flag",
         NULL,
 };
 
@@ -43,6 +52,7 @@ typedef struct rabbit {
         cel__amqp_channel
                 *declares; /* borrowed, of `consuming`: the broker may stop reading from the other one */
         cel__url *url;     /* owned */
+        cel__driver_settings settings;
 } rabbit;
 
 typedef struct subscription {
@@ -114,11 +124,41 @@ static int options_of(const cel__url *url, cel__amqp_options *options, char *err
         return r < 0 ? r : 0;
 }
 
+/* How queues are to be. */
+static int settings_of(const cel__url *url, cel__driver_settings *settings, char *error, size_t error_bytes)
+{
+        int64_t transient_s = TRANSIENT_TTL_S, missing_s = MISSING_CONSUMER_S;
+
+        *settings = (cel__driver_settings){.reply_mandatory = true};
+        int r = cel__url_get_bool(url, "amqp_durable_queues", &settings->durable, error, error_bytes);
+        if (r >= 0)
+                r = cel__url_get_bool(url, "amqp_auto_delete", &settings->auto_delete, error, error_bytes);
+        if (r >= 0)
+                r = cel__url_get_bool(url, "direct_mandatory_flag", &settings->reply_mandatory, error,
+                                      error_bytes);
+        if (r >= 0)
+                r = cel__url_get_int(url, "rabbit_transient_queues_ttl", 0, TRANSIENT_TTL_S_MAX, &transient_s,
+                                     error, error_bytes);
+        if (r >= 0)
+                r = cel__url_get_int(url, "kombu_missing_consumer_retry_timeout", 0, MISSING_CONSUMER_S_MAX,
+                                     &missing_s, error, error_bytes);
+        settings->transient_expires_ms = (unsigned)transient_s * 1000;
+        settings->missing_reply_queue_ms = missing_s * 1000;
+        return r < 0 ? r : 0;
+}
+
 static int rabbit_check(const cel__url *url, char *why, size_t why_bytes)
 {
         cel__amqp_options options;
+        cel__driver_settings settings;
+        int r = options_of(url, &options, why, why_bytes);
 
-        return options_of(url, &options, why, why_bytes);
+        return r < 0 ? r : settings_of(url, &settings, why, why_bytes);
+}
+
+static const cel__driver_settings *rabbit_settings(void *bus)
+{
+        return &((rabbit *)bus)->settings;
 }
 
 /* One of the two connections, named after the program, as `rabbitmqctl list_connections` shows it. */
@@ -174,8 +214,13 @@ static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         bus->refs = 1;
         bus->loop = ctx->loop;
+        char why[256];
         bus->url = cel__url_ref(url);
-        int r = open_connection(ctx, url, "publish", &bus->publishing);
+        int r = settings_of(url, &bus->settings, why, sizeof(why));
+        if (r < 0)
+                cel_fail(ctx, r, "transport URL: %s", why);
+        else
+                r = open_connection(ctx, url, "publish", &bus->publishing);
         if (r >= 0)
                 r = cel__amqp_channel_open(ctx, bus->publishing,
                                            &(cel__amqp_channel_options){.confirms = true}, &bus->publishes);
@@ -343,6 +388,14 @@ static int rabbit_subscribe(cel_ctx *ctx, void *bus, const cel__subscription_opt
         return 0;
 }
 
+static void rabbit_delete_queue(void *arg, const char *queue)
+{
+        subscription *s = arg;
+
+        for (unsigned i = 0; i < s->channels_n; i++)
+                cel__amqp_delete_queue(s->channels[i], queue); /* the channel that is about it does it */
+}
+
 static int rabbit_stop(cel_ctx *ctx, void *arg)
 {
         subscription *s = arg;
@@ -390,6 +443,7 @@ const cel__driver cel__rabbit_driver = {
         .scheme = "rabbit",
         .check = rabbit_check,
         .open = rabbit_open,
+        .settings = rabbit_settings,
         .ready = rabbit_ready,
         .close = rabbit_close,
         .free = rabbit_free,
@@ -398,6 +452,7 @@ const cel__driver cel__rabbit_driver = {
         .publish = rabbit_publish,
         .subscribe = rabbit_subscribe,
         .stop = rabbit_stop,
+        .delete_queue = rabbit_delete_queue,
         .unsubscribe = rabbit_unsubscribe,
         .is_stale = rabbit_is_stale,
         .drop_message = rabbit_drop_message,

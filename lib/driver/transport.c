@@ -2,7 +2,11 @@
  *
  * Transports: the URL's scheme chooses the driver, the driver does the work. */
 #include "driver/driver.h"
-#include "rt/runtime.h"
+#include "driver/errands.h"
+#include "rt/ctx.h"
+
+#include <celadon/future.h>
+#include <stdatomic.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +14,18 @@
 
 static const cel__driver *const drivers[] = {&cel__rabbit_driver};
 
+static const cel__driver_settings default_settings = {
+        .transient_expires_ms = 1800000, .missing_reply_queue_ms = 60000, .reply_mandatory = true};
+
 struct cel_transport {
         const cel__driver *driver;
-        void *bus; /* the driver's */
+        void *bus;       /* the driver's */
+        cel__loop *loop; /* borrowed */
+        unsigned holds;
+        bool freed;           /* its owner has; whoever holds it last takes it down */
+        cel_future *released; /* borrowed; complete when nobody holds it: somebody waits to close it */
+        _Atomic(cel__transport_part *) part; /* its own owner */
+        cel__errands *errands;               /* a reference */
 };
 
 static const cel__driver *find_driver(const char *scheme)
@@ -25,13 +38,18 @@ static const cel__driver *find_driver(const char *scheme)
         return NULL;
 }
 
-int cel__transport_new(const cel__driver *driver, void *bus, cel_transport **ret_transport)
+int cel__transport_new(const cel__driver *driver, void *bus, cel__loop *loop, cel_transport **ret_transport)
 {
         cel_transport *transport = calloc(1, sizeof(*transport));
 
         if (!transport)
                 return CEL_ENOMEM;
-        *transport = (cel_transport){.driver = driver, .bus = bus};
+        *transport = (cel_transport){.driver = driver, .bus = bus, .loop = loop};
+        int r = cel__errands_new(transport, &transport->errands);
+        if (r < 0) {
+                free(transport);
+                return r;
+        }
         *ret_transport = transport;
         return 0;
 }
@@ -92,7 +110,7 @@ int cel_transport_open(cel_ctx *ctx, const char *text, cel_transport **ret_trans
         r = driver->open(ctx, url, &bus);
         if (r < 0)
                 return r;
-        r = cel__transport_new(driver, bus, ret_transport);
+        r = cel__transport_new(driver, bus, ctx->loop, ret_transport);
         if (r < 0) {
                 driver->free(bus);
                 return cel_fail(ctx, r, "%s", cel_error_text(r));
@@ -105,8 +123,37 @@ int cel_transport_ready(cel_ctx *ctx, cel_transport *transport)
         return transport->driver->ready(ctx, transport->bus);
 }
 
+/* Whoever is above is told to end. */
+static void close_part(cel_transport *transport)
+{
+        cel__transport_part *part = atomic_exchange(&transport->part, NULL);
+
+        if (part)
+                part->on_close(part);
+        if (transport->errands)
+                cel__errands_close(CEL_TAKE(transport->errands));
+}
+
+/* Wait, not for long, for those who were told to end. */
+static void await_release(cel_ctx *ctx, cel_transport *transport)
+{
+        enum { RELEASE_MS = 2000 };
+        CEL_WITHIN_MS(ctx, RELEASE_MS);
+
+        if (transport->holds == 0 || cel_future_new(&transport->released) < 0)
+                return;
+        cel_await(ctx, transport->released, NULL);
+        transport->released = cel_future_unref(transport->released);
+}
+
 void cel_transport_close(cel_ctx *ctx, cel_transport *transport)
 {
+        close_part(transport);
+        await_release(ctx, transport);
+        if (transport->holds > 0) {
+                transport->freed = true;
+                return;
+        }
         transport->driver->close(ctx, transport->bus);
         free(transport);
 }
@@ -115,9 +162,28 @@ cel_transport *cel_transport_free(cel_transport *transport)
 {
         if (!transport)
                 return NULL;
-        transport->driver->free(transport->bus);
-        free(transport);
+        close_part(transport);
+        transport->freed = true;
+        cel__transport_hold(transport);
+        cel__transport_release(transport);
         return NULL;
+}
+
+void cel__transport_hold(cel_transport *transport)
+{
+        transport->holds++;
+}
+
+void cel__transport_release(cel_transport *transport)
+{
+        if (--transport->holds > 0)
+                return;
+        if (transport->released)
+                cel_future_complete(transport->released, 0, NULL);
+        if (transport->freed) {
+                transport->driver->free(transport->bus);
+                free(transport);
+        }
 }
 
 int cel_transport_declare_queue(cel_ctx *ctx, cel_transport *transport, const cel_queue *queue)
@@ -143,4 +209,31 @@ const cel__driver *cel__transport_driver(const cel_transport *transport)
 void *cel__transport_bus(const cel_transport *transport)
 {
         return transport->bus;
+}
+
+cel__errands *cel__transport_errands(const cel_transport *transport)
+{
+        return transport->errands;
+}
+
+cel__loop *cel__transport_loop(const cel_transport *transport)
+{
+        return transport->loop;
+}
+
+const cel__driver_settings *cel__transport_settings(const cel_transport *transport)
+{
+        return transport->driver->settings ? transport->driver->settings(transport->bus) : &default_settings;
+}
+
+cel__transport_part *cel__transport_get_part(cel_transport *transport)
+{
+        return atomic_load(&transport->part);
+}
+
+cel__transport_part *cel__transport_set_part(cel_transport *transport, cel__transport_part *part)
+{
+        cel__transport_part *there = NULL;
+
+        return atomic_compare_exchange_strong(&transport->part, &there, part) ? part : there;
 }

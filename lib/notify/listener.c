@@ -347,7 +347,8 @@ typedef struct queue_list {
 } queue_list;
 
 /* For each topic and priority: the queue "topic.priority", or the pool bound to that key. */
-static int list_queues(cel_ctx *ctx, const cel_notification_listener_options *o, queue_list *list)
+static int list_queues(cel_ctx *ctx, const cel__driver_settings *settings,
+                       const cel_notification_listener_options *o, queue_list *list)
 {
         const char *const *topics = o->topics ? o->topics : default_topics;
         const char *const *priorities = o->priorities ? o->priorities : all_priorities;
@@ -366,8 +367,8 @@ static int list_queues(cel_ctx *ctx, const cel_notification_listener_options *o,
                                 (cel_queue){.name = o->pool ? o->pool : key,
                                             .exchange = o->exchange ? o->exchange : "openstack",
                                             .binding_key = key,
-                                            .durable = o->durable,
-                                            .auto_delete = o->auto_delete};
+                                            .durable = o->durable || settings->durable,
+                                            .auto_delete = o->auto_delete || settings->auto_delete};
                 }
         }
         return list->n > 0 ? 0 : cel_fail(ctx, CEL_EINVAL, "no topics or no priorities to listen to");
@@ -433,7 +434,7 @@ int cel_notification_listener_open(cel_ctx *ctx, cel_transport *transport,
                 return cel_fail(ctx, CEL_EINVAL,
                                 "a listener needs on_notification, and a concurrency of at most %d",
                                 CONCURRENCY_MAX);
-        int r = list_queues(ctx, options, list);
+        int r = list_queues(ctx, cel__transport_settings(transport), options, list);
         if (r < 0)
                 return r;
         r = listener_new(ctx, transport, options, &listener);

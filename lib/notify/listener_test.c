@@ -123,7 +123,7 @@ static void world_init_with(world *w, unsigned concurrency, size_t bytes_max, bo
                                                          .allow_requeue = allow_requeue,
                                                          .arg = w};
         CHECK_INT(cel_future_new(&w->gate), 0);
-        CHECK_INT(cel__transport_new(&bus_driver, w, &w->transport), 0);
+        CHECK_INT(cel__transport_new(&bus_driver, w, cel__runtime_loop(w->f.runtime), &w->transport), 0);
         CHECK_RESULT(fixture_spawn(&w->f, "opener", open_listener, w), 0);
 }
 

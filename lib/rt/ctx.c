@@ -52,8 +52,16 @@ int cel__ctx_init(cel_ctx *ctx, cel_runtime *runtime, cel__loop *loop, const cha
         return 0;
 }
 
+static void drop_error_detail(cel_ctx *ctx)
+{
+        if (ctx->error_detail)
+                ctx->error_detail->free(ctx->error_detail);
+        ctx->error_detail = NULL;
+}
+
 void cel__ctx_fini(cel_ctx *ctx)
 {
+        drop_error_detail(ctx);
         free(ctx->error_text);
         free(ctx->request_id);
         ctx->error_text = ctx->request_id = NULL;
@@ -216,6 +224,8 @@ int cel_fail(cel_ctx *ctx, int code, const char *format, ...)
         vsnprintf(text, sizeof(text), format, args);
         va_end(args);
 
+        if (code != ctx->error_detail_code)
+                drop_error_detail(ctx);
         ctx->error_code = code;
         if (!ctx->error_text)
                 ctx->error_text = malloc(CEL__ERROR_TEXT_BYTES);
@@ -227,6 +237,18 @@ int cel_fail(cel_ctx *ctx, int code, const char *format, ...)
 const char *cel_ctx_error_text(const cel_ctx *ctx, int code)
 {
         return ctx->error_text && ctx->error_code == code ? ctx->error_text : cel_error_text(code);
+}
+
+void cel__ctx_set_error_detail(cel_ctx *ctx, int code, cel__error_detail *detail)
+{
+        drop_error_detail(ctx);
+        ctx->error_detail = detail;
+        ctx->error_detail_code = code;
+}
+
+cel__error_detail *cel__ctx_error_detail(const cel_ctx *ctx, int code)
+{
+        return ctx->error_code == code && ctx->error_detail_code == code ? ctx->error_detail : NULL;
 }
 
 /* --- Waiting ---------------------------------------------------------------------------------- */

@@ -30,6 +30,11 @@
 
 enum { CEL__NAME_BYTES = 48, CEL__REQUEST_ID_BYTES = 64, CEL__ERROR_TEXT_BYTES = 512 };
 
+/* More about a failure than its text. */
+typedef struct cel__error_detail {
+        void (*free)(struct cel__error_detail *detail);
+} cel__error_detail;
+
 struct cel_ctx {
         cel_runtime *runtime; /* borrowed */
         cel__loop *loop;      /* borrowed; NULL: a thread's ctx, see struct thread_ctx in ctx.c */
@@ -40,7 +45,10 @@ struct cel_ctx {
         struct cel__wait *wait; /* the wait in progress, or NULL; belongs to whoever runs the ctx */
         int error_code;         /* what error_text is about */
         char *error_text;       /* owned; made at the first failure, CEL__ERROR_TEXT_BYTES */
-        char *request_id;       /* owned; NULL: none */
+        cel__error_detail
+                *error_detail; /* owned; NULL: none. Of error_code, when that is error_detail_code */
+        int error_detail_code;
+        char *request_id; /* owned; NULL: none */
         char name[CEL__NAME_BYTES];
 };
 
@@ -85,6 +93,12 @@ int cel__ctx_begin(cel_ctx *ctx, const char *where);
 
 /* Has it been cancelled, and is nothing shielding it? */
 bool cel__ctx_must_cancel(const cel_ctx *ctx);
+
+/* Keep `detail` with the failure `code`, which cel_fail() has recorded, until the next one. Takes `detail`. */
+void cel__ctx_set_error_detail(cel_ctx *ctx, int code, cel__error_detail *detail);
+
+/* The detail of the last failure; NULL: there is none, or that failure was not `code`. Borrowed. */
+cel__error_detail *cel__ctx_error_detail(const cel_ctx *ctx, int code);
 
 /* `code`, and if it is an error, its general text and not that of an earlier one. */
 int cel__ctx_bare(cel_ctx *ctx, int code);

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver/errands.h"
+#include "base/list.h"
+#include "rt/runtime.h"
+#include "rt/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+        ERRANDS_MAX = 512,
+        DECLARED_MAX = 1024, /* that are remembered; others are declared each time */
+        CONNECT_MS = 5000,   /* how long one attempt to connect takes at the most */
+        MISSING_MAX = 3,     /* how often an exchange may be gone again at once */
+};
+
+struct cel__errands {
+        cel_transport *transport; /* borrowed; not to be used once closed */
+        const cel__driver *driver;
+        void *bus;
+        cel__loop *loop; /* borrowed */
+        _Atomic unsigned refs;
+        _Atomic bool closed; /* set on the loop, under the mutex */
+
+        pthread_mutex_t mutex; /* of all below */
+        cel__list running;     /* of errand */
+        unsigned running_n;
+        cel__list declared; /* of declared */
+        unsigned declared_n;
+};
+
+typedef struct errand {
+        cel__list node;        /* in errands->running */
+        cel__errands *errands; /* a reference */
+        cel_task *task;        /* a reference */
+        cel_task_fn fn;
+        void *arg; /* owned */
+        void (*free_arg)(void *arg);
+} errand;
+
+/* A copy of a cel_queue, with its strings. */
+typedef struct declaration {
+        cel_queue queue;
+        cel__errands *errands; /* borrowed, from the errand */
+        char text[];
+} declaration;
+
+typedef struct declared {
+        cel__list node;           /* in errands->declared */
+        cel_task *task;           /* a reference: of the errand that declares it, or did */
+        declaration *declaration; /* owned */
+} declared;
+
+/* --- Life ------------------------------------------------------------------------------------- */
+
+int cel__errands_new(cel_transport *transport, cel__errands **ret_errands)
+{
+        cel__errands *errands = calloc(1, sizeof(*errands));
+
+        if (!errands)
+                return CEL_ENOMEM;
+        errands->transport = transport;
+        errands->driver = cel__transport_driver(transport);
+        errands->bus = cel__transport_bus(transport);
+        errands->loop = cel__transport_loop(transport);
+        errands->refs = 1;
+        pthread_mutex_init(&errands->mutex, NULL);
+        cel__list_init(&errands->running);
+        cel__list_init(&errands->declared);
+        *ret_errands = errands;
+        return 0;
+}
+
+cel__errands *cel__errands_ref(cel__errands *errands)
+{
+        atomic_fetch_add(&errands->refs, 1);
+        return errands;
+}
+
+cel__errands *cel__errands_unref(cel__errands *errands)
+{
+        if (errands && atomic_fetch_sub(&errands->refs, 1) == 1) {
+                pthread_mutex_destroy(&errands->mutex);
+                free(errands);
+        }
+        return NULL;
+}
+
+static void forget_locked(cel__errands *errands, declared *d)
+{
+        cel__list_remove(&d->node);
+        errands->declared_n--;
+        cel_task_unref(d->task);
+        free(d->declaration);
+        free(d);
+}
+
+void cel__errands_close(cel__errands *errands)
+{
+        pthread_mutex_lock(&errands->mutex);
+        errands->closed = true;
+        cel__list_for_each (node, &errands->running)
+                cel_task_cancel(cel__container(node, errand, node)->task);
+        while (!cel__list_empty(&errands->declared))
+                forget_locked(errands, cel__container(errands->declared.next, declared, node));
+        pthread_mutex_unlock(&errands->mutex);
+        cel__errands_unref(errands);
+}
+
+/* --- Errands ---------------------------------------------------------------------------------- */
+
+static int errand_main(cel_ctx *ctx, void *arg)
+{
+        errand *e = arg;
+        cel__errands *errands = e->errands;
+        cel_transport *transport = errands->transport;
+        bool held = !errands->closed; /* else it may be gone */
+
+        if (held)
+                cel__transport_hold(transport);
+        int r = held ? e->fn(ctx, e->arg) : CEL_ECLOSED;
+        e->free_arg(e->arg);
+        pthread_mutex_lock(&errands->mutex); /* which whoever starts it has until e->task is set */
+        cel__list_remove(&e->node);
+        errands->running_n--;
+        pthread_mutex_unlock(&errands->mutex);
+        cel_task_unref(e->task);
+        free(e);
+        cel__errands_unref(errands);
+        if (held)
+                cel__transport_release(transport);
+        return r;
+}
+
+static int start_locked(cel__errands *errands, cel_task_fn fn, void *arg, void (*free_arg)(void *arg),
+                        cel_task **ret_task)
+{
+        cel_runtime *runtime = errands->loop->runtime;
+
+        if (errands->closed)
+                return CEL_ECLOSED;
+        if (errands->running_n == ERRANDS_MAX)
+                return CEL_EFULL;
+        errand *e = malloc(sizeof(*e));
+        if (!e)
+                return CEL_ENOMEM;
+        *e = (errand){.errands = cel__errands_ref(errands), .fn = fn, .arg = arg, .free_arg = free_arg};
+        int r = cel__task_spawn_on(cel__runtime_system_scope(runtime), errands->loop, NULL, "declare",
+                                   errand_main, e, &e->task);
+        if (r < 0) {
+                cel__errands_unref(errands);
+                free(e);
+                return r;
+        }
+        cel__list_append(&errands->running, &e->node);
+        errands->running_n++;
+        *ret_task = cel_task_ref(e->task);
+        return 0;
+}
+
+int cel__errands_start(cel__errands *errands, cel_task_fn fn, void *arg, void (*free_arg)(void *arg),
+                       cel_task **ret_task)
+{
+        pthread_mutex_lock(&errands->mutex);
+        int r = start_locked(errands, fn, arg, free_arg, ret_task);
+        pthread_mutex_unlock(&errands->mutex);
+        return r;
+}
+
+bool cel__errand_has_failed(cel_task *task)
+{
+        return cel_future_done(cel_task_future(task)) && cel_task_future(task)->status < 0;
+}
+
+static int fail(cel_ctx *ctx, int r)
+{
+        return cel_fail(ctx, r, "%s",
+                        r == CEL_ECLOSED ? "the transport is closed"
+                        : r == CEL_EFULL ? "too much is being declared"
+                                         : cel_error_text(r));
+}
+
+int cel__errands_await(cel_ctx *ctx, cel__errands *errands, cel_task *task, bool *ret_failed)
+{
+        int r = cel_task_await(ctx, task);
+
+        *ret_failed = cel__errand_has_failed(task);
+        cel_task_unref(task);
+        return *ret_failed && errands->closed ? fail(ctx, CEL_ECLOSED) : r;
+}
+
+/* --- Declaring -------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b)
+{
+        return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_queue(const cel_queue *a, const cel_queue *b)
+{
+        return same_text(a->name, b->name) && same_text(a->exchange, b->exchange) &&
+               same_text(a->binding_key, b->binding_key);
+}
+
+static declared *find_locked(cel__errands *errands, const cel_queue *queue)
+{
+        cel__list_for_each (node, &errands->declared) {
+                declared *d = cel__container(node, declared, node);
+
+                if (same_queue(&d->declaration->queue, queue))
+                        return d;
+        }
+        return NULL;
+}
+
+static const char *put_text(char **to, const char *text)
+{
+        char *start = *to;
+
+        if (!text)
+                return NULL;
+        *to = stpcpy(start, text) + 1;
+        return start;
+}
+
+static size_t text_bytes(const char *text)
+{
+        return text ? strlen(text) + 1 : 0;
+}
+
+static declaration *copy(cel__errands *errands, const cel_queue *queue)
+{
+        declaration *d = malloc(sizeof(*d) + text_bytes(queue->name) + text_bytes(queue->exchange) +
+                                text_bytes(queue->binding_key));
+        char *to = d ? d->text : NULL;
+
+        if (!d)
+                return NULL;
+        d->errands = errands;
+        d->queue = *queue;
+        d->queue.name = put_text(&to, queue->name);
+        d->queue.exchange = put_text(&to, queue->exchange);
+        d->queue.binding_key = put_text(&to, queue->binding_key);
+        return d;
+}
+
+static int declare(cel_ctx *ctx, void *arg)
+{
+        const declaration *d = arg;
+
+        return d->errands->driver->declare(ctx, d->errands->bus, &d->queue);
+}
+
+/* Remember it, unless there is no room: then it is declared again next time. */
+static void remember_locked(cel__errands *errands, const cel_queue *queue, cel_task *task)
+{
+        declared *d = errands->declared_n < DECLARED_MAX ? calloc(1, sizeof(*d)) : NULL;
+        declaration *kept = d ? copy(errands, queue) : NULL;
+
+        if (!kept) {
+                free(d);
+                return;
+        }
+        d->declaration = kept;
+        d->task = cel_task_ref(task);
+        cel__list_append(&errands->declared, &d->node);
+        errands->declared_n++;
+}
+
+static int start_declaring_locked(cel__errands *errands, const cel_queue *queue, cel_task **ret_task)
+{
+        declaration *d = copy(errands, queue);
+
+        if (!d)
+                return CEL_ENOMEM;
+        int r = start_locked(errands, declare, d, free, ret_task);
+        if (r < 0)
+                free(d);
+        else
+                remember_locked(errands, queue, *ret_task);
+        return r;
+}
+
+/* Find or start what declares it. Returns 1 when it is declared already. */
+static int begin(cel__errands *errands, const cel_queue *queue, cel_task **ret_task)
+{
+        int r = 0;
+
+        pthread_mutex_lock(&errands->mutex);
+        declared *d = find_locked(errands, queue);
+        bool done = d && cel_future_done(cel_task_future(d->task));
+        if (done && (queue->fanout || cel__errand_has_failed(d->task))) {
+                forget_locked(errands, d);
+                d = NULL;
+        }
+        if (errands->closed)
+                r = CEL_ECLOSED;
+        else if (!d)
+                r = start_declaring_locked(errands, queue, ret_task);
+        else if (done)
+                r = 1;
+        else
+                *ret_task = cel_task_ref(d->task);
+        pthread_mutex_unlock(&errands->mutex);
+        return r;
+}
+
+int cel__errands_declare(cel_ctx *ctx, cel__errands *errands, const cel_queue *queue)
+{
+        cel_task *task;
+        bool failed;
+        int r = begin(errands, queue, &task);
+
+        if (r != 0)
+                return r < 0 ? fail(ctx, r) : 0;
+        r = cel__errands_await(ctx, errands, task, &failed);
+        if (failed)
+                cel__errands_forget(errands, queue);
+        return r;
+}
+
+void cel__errands_forget(cel__errands *errands, const cel_queue *queue)
+{
+        pthread_mutex_lock(&errands->mutex);
+        declared *d = find_locked(errands, queue);
+        if (d && cel_future_done(cel_task_future(d->task)))
+                forget_locked(errands, d);
+        pthread_mutex_unlock(&errands->mutex);
+}
+
+/* --- Publishing ------------------------------------------------------------------------------- */
+
+static int publish_once(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p)
+{
+        cel_message message = *p->message;
+        char expiration[24];
+
+        if (errands->closed)
+                return fail(ctx, CEL_ECLOSED);
+        if (p->expires) {
+                int64_t left_ns = cel_ctx_deadline(ctx).ns - cel_ctx_now(ctx).ns;
+
+                snprintf(expiration, sizeof(expiration), "%lld",
+                         left_ns > 0 ? (long long)((left_ns + CEL_NS_PER_MS - 1) / CEL_NS_PER_MS) : 0);
+                message.expiration = expiration;
+        }
+        return errands->driver->publish(ctx, errands->bus, &message, p->flags);
+}
+
+static int publish_repeatedly(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p)
+{
+        int missing = 0, again = 0;
+
+        for (;;) {
+                int r = p->queue ? cel__errands_declare(ctx, errands, p->queue) : 0;
+
+                if (r >= 0)
+                        r = publish_once(ctx, errands, p);
+                if (r == CEL_ENOTFOUND && p->queue && missing++ < MISSING_MAX) {
+                        cel__errands_forget(errands, p->queue);
+                } else if (r == CEL_EUNKNOWN && (p->retry < 0 || again++ < p->retry)) {
+                        if (p->sent_again)
+                                atomic_fetch_add(p->sent_again, 1);
+                } else {
+                        return r;
+                }
+        }
+}
+
+int cel__errands_publish(cel_ctx *ctx, cel__errands *errands, const cel__publishing *publishing)
+{
+        CEL_WITHIN_MS(ctx, publishing->retry < 0 ? INT64_MAX : (publishing->retry + INT64_C(1)) * CONNECT_MS);
+
+        return publish_repeatedly(ctx, errands, publishing);
+}
