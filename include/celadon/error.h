@@ -35,7 +35,8 @@
         X(ENOSUPPORT, -23, "not supported")              \
         X(EBUSY, -24, "in use")                          \
         X(ESYSTEM, -25, "system call failed")            \
-        X(EFORKED, -26, "forked with a live runtime")
+        X(EFORKED, -26, "forked with a live runtime")    \
+        X(EREMOTE, -27, "the other side failed")
 
 enum {
 #define CEL_ERROR_ENUM(name, value, text) CEL_##name = (value),

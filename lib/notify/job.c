@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "notify/job.h"
-#include "wire/decompress.h"
+#include "wire/body.h"
 #include "wire/notification.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* Of a body when decompressed: as much as uncompressed ones may have. */
-enum { PLAIN_BYTES_MAX = 128 * 1024 * 1024 };
 
 int job_new(cel_notification_listener *listener, const cel__delivery *delivery, job **ret_job)
 {
@@ -17,7 +14,7 @@ int job_new(cel_notification_listener *listener, const cel__delivery *delivery, 
                 return CEL_ENOMEM;
         cel__list_init(&j->node);
         cel__list_init(&j->running_node);
-        cel__buf_init(&j->plain, PLAIN_BYTES_MAX);
+        cel__buf_init(&j->plain, CEL__PLAIN_BYTES_MAX);
         j->listener = listener;
         j->delivery = *delivery;
         j->message_bytes = delivery->message->body_bytes;
@@ -34,34 +31,11 @@ void job_free(job *j, const cel__driver *driver, cel__settlement how)
         free(j);
 }
 
-/* The body as its sender had it before kombu compressed it: borrowed from the job. */
-static int plain_body(job *j, const void **ret_body, size_t *ret_n)
-{
-        const cel_message *message = j->delivery.message;
-        cel_auto_free char *compression = NULL;
-        int r = cel_headers_get_str(message->headers, "compression", &compression);
-
-        if (r == CEL_ENOMEM)
-                return r;
-        if (r < 0 || !*compression) {
-                *ret_body = message->body;
-                *ret_n = message->body_bytes;
-                return 0;
-        }
-        r = cel__decompress(compression, message->body, message->body_bytes, &j->plain, j->why,
-                            sizeof(j->why));
-        if (r < 0)
-                return r;
-        *ret_body = cel__buf_head(&j->plain);
-        *ret_n = cel__buf_used(&j->plain);
-        return 0;
-}
-
 static int open_message(job *j)
 {
         const void *body;
         size_t n;
-        int r = plain_body(j, &body, &n);
+        int r = cel__body_plain(j->delivery.message, &j->plain, &body, &n, j->why, sizeof(j->why));
 
         if (r < 0)
                 return r;

@@ -16,8 +16,8 @@
  * Where upstream's rules lose messages, ours do not: a redelivered copy of a handled message is acknowledged
  * (upstream leaves it unsettled, and any other message with that id as well), and the queue alone says which priorities are listened to. */
 #include "base/assert.h"
+#include "base/seen.h"
 #include "notify/job.h"
-#include "notify/seen.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
 
@@ -47,7 +47,7 @@ struct cel_notification_listener {
         cel__loop *loop;           /* borrowed */
         cel_clock *clock;          /* borrowed */
         cel_scope *scope;          /* owned; of the handlers' tasks */
-        seen *handled;             /* owned; unique ids */
+        cel__seen *handled;        /* owned; unique ids */
         cel_notification_fn on_notification;
         cel_invalid_message_fn on_invalid;
         void *arg; /* borrowed */
@@ -87,7 +87,7 @@ static void job_end(job *j, cel__settlement how)
         /* Remembered even if the acknowledgement comes too late: the copy that follows is not handled again.
          */
         if (how == CEL__SETTLE_ACK && *job_id(j))
-                seen_add(listener->handled, job_id(j), cel_clock_now(listener->clock));
+                cel__seen_add(listener->handled, job_id(j), cel_clock_now(listener->clock));
         hold(j, 0);
         job_free(j, listener->driver, how);
 }
@@ -143,7 +143,7 @@ static int work(cel_ctx *ctx, void *arg)
 static bool was_handled(const job *j)
 {
         return *job_id(j) && j->delivery.message->redelivered &&
-               seen_has(j->listener->handled, job_id(j), cel_clock_now(j->listener->clock));
+               cel__seen_has(j->listener->handled, job_id(j), cel_clock_now(j->listener->clock));
 }
 
 static cel__list *running_with(cel_notification_listener *listener, const char *id)
@@ -378,7 +378,7 @@ static void listener_free(cel_notification_listener *listener)
 {
         cel__timer_unset(&listener->loop->timers, &listener->impatience);
         cel__list_remove(&listener->begin.node);
-        seen_free(listener->handled);
+        cel__seen_free(listener->handled);
         free(listener);
 }
 
@@ -404,7 +404,7 @@ static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notifi
         listener->begin.run = on_begin;
         for (size_t i = 0; i < RUNNING_BUCKETS; i++)
                 cel__list_init(&listener->running_by_id[i]);
-        int r = seen_new(SEEN_IDS_MAX, SEEN_MS_MAX, &listener->handled);
+        int r = cel__seen_new(SEEN_IDS_MAX, SEEN_MS_MAX, &listener->handled);
         if (r >= 0)
                 r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &listener->scope);
         if (r < 0) {

@@ -7,7 +7,6 @@
 #include "wire/envelope.h"
 #include "wire/bytes.h"
 #include "wire/explain.h"
-#include "wire/json_rewrite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,81 +15,6 @@ static const char prefix[] = "{\"oslo.version\": \"2.0\", \"oslo.message\": \"";
 static const char suffix[] = "\"}";
 
 enum { PREFIX_BYTES = sizeof(prefix) - 1, SUFFIX_BYTES = sizeof(suffix) - 1 };
-
-static json_t *load(const char *text, size_t n, json_error_t *ret_error)
-{
-        return json_loadb(text, n, JSON_ALLOW_NUL, ret_error);
-}
-
-/* Is any value inside more than CEL__JSON_DEPTH_MAX others? What is no JSON may get either answer. */
-static bool nests_too_deep(const char *text, size_t n)
-{
-        const char *end = text + n;
-        unsigned depth = 0;
-        bool in_string = false;
-
-        for (; text < end; text++) {
-                if (*text == '"')
-                        in_string = !in_string;
-                else if (in_string)
-                        text += *text == '\\'; /* and what it escapes */
-                else if (*text == '{' || *text == '[')
-                        depth++;
-                else if ((*text == '}' || *text == ']') && depth > 0)
-                        depth--;
-                if (depth > CEL__JSON_DEPTH_MAX)
-                        return true;
-        }
-        return false;
-}
-
-/* Parse as it is or, failing that, as rewritten. `what` begins the sentence. */
-static int parse(const char *text, size_t n, const char *what, json_t **ret_json, char *why, size_t why_bytes)
-{
-        json_error_t error;
-
-        if (nests_too_deep(text, n)) {
-                cel__explain(why, why_bytes, "%s is nested deeper than %d levels", what, CEL__JSON_DEPTH_MAX);
-                return CEL_EDECODE;
-        }
-        json_t *json = load(text, n, &error);
-        if (!json) {
-                cel_auto_free char *copy = NULL;
-                size_t copy_bytes;
-                int r = cel__json_rewrite(text, n, &copy, &copy_bytes);
-
-                if (r < 0)
-                        return r;
-                if (r > 0)
-                        json = load(copy, copy_bytes, &error);
-        }
-        if (!json) {
-                if (json_error_code(&error) == json_error_out_of_memory)
-                        return CEL_ENOMEM;
-                cel__explain(why, why_bytes, "%s is not JSON: line %d, column %d: %s", what, error.line,
-                             error.column, error.text);
-                return CEL_EDECODE;
-        }
-        *ret_json = json;
-        return 0;
-}
-
-static int parse_object(const char *text, size_t n, const char *what, json_t **ret_json, char *why,
-                        size_t why_bytes)
-{
-        json_t *json;
-        int r = parse(text, n, what, &json, why, why_bytes);
-
-        if (r < 0)
-                return r;
-        if (!json_is_object(json)) {
-                cel__explain(why, why_bytes, "%s is JSON, but not an object", what);
-                json_decref(json);
-                return CEL_EDECODE;
-        }
-        *ret_json = json;
-        return 0;
-}
 
 /* Undo the escapes of one byte; false when there is anything else that is not plain ASCII. */
 static bool unescape(const uint8_t *text, size_t n, char *to, size_t *ret_n)
@@ -161,7 +85,7 @@ static int open_any(const char *body, size_t n, cel__envelope *envelope, char *w
 {
         const json_t *version, *message;
         json_t *outer;
-        int r = parse_object(body, n, "the body", &outer, why, why_bytes);
+        int r = cel__json_read_object(body, n, "the body", &outer, why, why_bytes);
 
         if (r < 0)
                 return r;
@@ -204,8 +128,8 @@ int cel__envelope_open(const void *body, size_t n, cel__envelope *ret_envelope, 
         if (r == 0)
                 r = open_any(body, n, &envelope, why, why_bytes);
         if (r >= 0 && !envelope.message)
-                r = parse_object(envelope.text, envelope.text_bytes, "the message in the envelope",
-                                 &envelope.message, why, why_bytes);
+                r = cel__json_read_object(envelope.text, envelope.text_bytes, "the message in the envelope",
+                                          &envelope.message, why, why_bytes);
         if (r < 0) {
                 cel__envelope_fini(&envelope);
                 return r;
@@ -222,117 +146,10 @@ void cel__envelope_fini(cel__envelope *envelope)
         *envelope = (cel__envelope){0};
 }
 
-/* Read one character of UTF-8. Returns its length; 0 for what is none: overlong, a surrogate, beyond U+10FFFF
- * or cut. */
-static size_t read_character(const uint8_t *at, size_t left, uint32_t *ret_character)
-{
-        static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-        size_t n = at[0] < 0x80 ? 1 : at[0] < 0xc0 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
-        uint32_t character = n == 1 ? at[0] : at[0] & (0x7fu >> n);
-
-        if (n == 0 || n > left || at[0] >= 0xf8)
-                return 0;
-        for (size_t i = 1; i < n; i++) {
-                if ((at[i] & 0xc0) != 0x80)
-                        return 0;
-                character = character << 6 | (at[i] & 0x3fu);
-        }
-        if (character < smallest[n] || character > 0x10ffff || (character >= 0xd800 && character <= 0xdfff))
-                return 0;
-        *ret_character = character;
-        return n;
-}
-
-/* The letter of the short escape for `character`; 0: it has none. */
-static char short_escape(uint32_t character)
-{
-        switch (character) {
-        case '"':
-                return '"';
-        case '\\':
-                return '\\';
-        case '\b':
-                return 'b';
-        case '\f':
-                return 'f';
-        case '\n':
-                return 'n';
-        case '\r':
-                return 'r';
-        case '\t':
-                return 't';
-        default:
-                return 0;
-        }
-}
-
-static uint8_t *put_unit(uint8_t *to, uint32_t unit)
-{
-        static const char hex[] = "0123456789abcdef";
-
-        to = cel__put_u8(to, '\\');
-        to = cel__put_u8(to, 'u');
-        for (unsigned shift = 16; shift > 0;) {
-                shift -= 4;
-                to = cel__put_u8(to, (uint8_t)hex[unit >> shift & 0xf]);
-        }
-        return to;
-}
-
-/* At most twelve bytes. */
-static uint8_t *put_character(uint8_t *to, uint32_t character)
-{
-        char letter = short_escape(character);
-
-        if (letter) {
-                to = cel__put_u8(to, '\\');
-                return cel__put_u8(to, (uint8_t)letter);
-        }
-        if (character >= ' ' && character <= '~')
-                return cel__put_u8(to, (uint8_t)character);
-        if (character < 0x10000)
-                return put_unit(to, character);
-        to = put_unit(to, 0xd800 + ((character - 0x10000) >> 10));
-        return put_unit(to, 0xdc00 + (character & 0x3ff));
-}
-
-/* Does the byte stand for itself? Nearly all do. */
-static bool is_plain(uint8_t byte)
-{
-        return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
-}
-
-/* How long `text` will be when escaped.
- * Errors: CEL_EINVAL (not UTF-8). */
-static int measure(const uint8_t *text, size_t n, size_t *ret_bytes)
-{
-        size_t bytes = 0;
-
-        while (n > 0) {
-                uint8_t scratch[12];
-                uint32_t character;
-                size_t length = 1;
-
-                if (is_plain(*text)) {
-                        bytes++;
-                } else {
-                        length = read_character(text, n, &character);
-                        if (length == 0)
-                                return CEL_EINVAL;
-                        bytes += (size_t)(put_character(scratch, character) - scratch);
-                }
-                text += length;
-                n -= length;
-        }
-        *ret_bytes = bytes;
-        return 0;
-}
-
 int cel__envelope_wrap(const char *inner, size_t n, cel__buf *out)
 {
-        const uint8_t *text = (const uint8_t *)inner;
         size_t escaped_bytes, total;
-        int r = measure(text, n, &escaped_bytes);
+        int r = cel__json_measure(inner, n, &escaped_bytes);
         uint8_t *to;
 
         if (r < 0)
@@ -342,19 +159,7 @@ int cel__envelope_wrap(const char *inner, size_t n, cel__buf *out)
         if (!to)
                 return r;
         to = cel__put_bytes(to, prefix, PREFIX_BYTES);
-        while (n > 0) {
-                uint32_t character;
-                size_t length = 1;
-
-                if (is_plain(*text)) {
-                        *to++ = *text;
-                } else {
-                        length = read_character(text, n, &character);
-                        to = put_character(to, character);
-                }
-                text += length;
-                n -= length;
-        }
+        to = cel__json_put_escaped(to, inner, n);
         cel__put_bytes(to, suffix, SUFFIX_BYTES);
         cel__buf_commit(out, total);
         return 0;

@@ -14,13 +14,7 @@
 #ifndef CEL_WIRE_ENVELOPE_H
 #define CEL_WIRE_ENVELOPE_H
 
-#include "base/buf.h"
-
-#include <jansson.h>
-
-/* jansson parses, prints and frees by recursion, and a task's stack is small. No notification comes near it.
- */
-enum { CEL__JSON_DEPTH_MAX = 100 };
+#include "wire/json_text.h"
 
 typedef struct cel__envelope {
         int version;      /* 2, or 1: no envelope */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/notification.h"
+#include "wire/members.h"
 
 #include <stdio.h>
 
@@ -40,4 +41,41 @@ int cel__notification_from_envelope(const cel__envelope *envelope, const cel_mes
         }
         *ret_notification = notification;
         return 0;
+}
+
+static int put_notification(const cel__notification *n, cel__buf *out)
+{
+        int r = cel__put_member_string(out, "message_id", n->message_id);
+
+        if (r >= 0)
+                r = cel__put_member_string(out, "publisher_id", n->publisher_id);
+        if (r >= 0)
+                r = cel__put_member_string(out, "event_type", n->event_type);
+        if (r >= 0)
+                r = cel__put_member_string(out, "priority", n->priority);
+        if (r >= 0)
+                r = cel__put_member(out, "payload", n->payload);
+        if (r >= 0)
+                r = cel__put_member_string(out, "timestamp", n->timestamp);
+        if (r >= 0)
+                r = cel__put_member_string(out, "_unique_id", n->unique_id);
+        if (r >= 0 && n->context)
+                r = cel__put_context(out, n->context);
+        return r < 0 ? r : cel__put_members_end(out);
+}
+
+int cel__notification_encode(const cel__notification *notification, int version, cel__buf *out)
+{
+        cel__buf inner;
+
+        if (notification->context && !json_is_object(notification->context))
+                return CEL_EINVAL;
+        cel__buf_init(&inner, out->bytes_max);
+        int r = put_notification(notification, &inner);
+        if (r >= 0 && version == 2)
+                r = cel__envelope_wrap((const char *)cel__buf_head(&inner), cel__buf_used(&inner), out);
+        else if (r >= 0)
+                r = cel__buf_append(out, cel__buf_head(&inner), cel__buf_used(&inner));
+        cel__buf_fini(&inner);
+        return r;
 }

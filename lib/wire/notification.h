@@ -15,4 +15,21 @@
 int cel__notification_from_envelope(const cel__envelope *envelope, const cel_message *raw,
                                     cel_notification *ret_notification, char *why, size_t why_bytes);
 
+/* What a notifier sends. */
+typedef struct cel__notification {
+        const char *message_id;
+        const char *publisher_id; /* NULL: none */
+        const char *event_type;
+        const char *priority;  /* in upper case */
+        const json_t *payload; /* NULL: null */
+        const char *timestamp;
+        const char *unique_id;
+        const json_t *context; /* an object; NULL: empty */
+} cel__notification;
+
+/* Append a notification with the bytes that oslo.messaging's drivers messaging (version 1: without an envelope) and
+ * messagingv2 (version 2) would send.
+ * Errors: as cel__json_write(). */
+int cel__notification_encode(const cel__notification *notification, int version, cel__buf *out);
+
 #endif

@@ -101,3 +101,33 @@ TEST(something_else_in_place_of_a_string_is_refused_by_name)
                 cel__envelope_fini(&envelope);
         }
 }
+
+static void check_encoded(const cel__notification *notification, int version, const char *expected)
+{
+        cel__buf buf;
+
+        cel__buf_init(&buf, 1 << 20);
+        CHECK_INT(cel__notification_encode(notification, version, &buf), 0);
+        CHECK_INT(cel__buf_used(&buf), strlen(expected));
+        CHECK_BYTES(cel__buf_head(&buf), expected, strlen(expected));
+        cel__buf_fini(&buf);
+}
+
+TEST(notifications_are_encoded_byte_for_byte_as_pythons)
+{
+        json_t *payload = json_pack("{s:i}", "instance_id", 12);
+        json_t *context = json_pack("{s:s, s:s}", "user", "alice", "request_id", "req-1");
+        const cel__notification notification = {.message_id = "44444444-4444-4444-4444-444444444444",
+                                                .publisher_id = "compute.host1",
+                                                .event_type = "compute.instance.create.start",
+                                                .priority = "INFO",
+                                                .payload = payload,
+                                                .timestamp = "2026-05-13 12:53:00.123456",
+                                                .unique_id = "11111111111111111111111111111111",
+                                                .context = context};
+
+        check_encoded(&notification, 1, version_1);
+        check_encoded(&notification, 2, version_2);
+        json_decref(payload);
+        json_decref(context);
+}

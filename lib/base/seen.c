@@ -4,7 +4,7 @@
  * from a hash to the newest ring place with that hash, and each place to the one before it. Forgetting
  * overwrites a place; a chain that leads to an overwritten place ends there, because the place's number (a
  * count that never repeats) does not match. */
-#include "notify/seen.h"
+#include "base/seen.h"
 
 #include <celadon/error.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ typedef struct place {
         uint64_t previous; /* number of the entry before it in its chain; 0: none */
 } place;
 
-struct seen {
+struct cel__seen {
         size_t ids_max;
         int64_t ns_max;
         uint64_t count;    /* entries ever made */
@@ -26,9 +26,9 @@ struct seen {
         place ring[];
 };
 
-int seen_new(size_t ids_max, int64_t ms_max, seen **ret_seen)
+int cel__seen_new(size_t ids_max, int64_t ms_max, cel__seen **ret_seen)
 {
-        seen *s = calloc(1, sizeof(*s) + ids_max * sizeof(s->ring[0]));
+        cel__seen *s = calloc(1, sizeof(*s) + ids_max * sizeof(s->ring[0]));
         size_t buckets_n = 1;
 
         if (!s)
@@ -47,7 +47,7 @@ int seen_new(size_t ids_max, int64_t ms_max, seen **ret_seen)
         return 0;
 }
 
-seen *seen_free(seen *s)
+cel__seen *cel__seen_free(cel__seen *s)
 {
         if (s)
                 free(s->buckets);
@@ -68,26 +68,41 @@ static void hash_id(const char *id, uint64_t hash[2])
         }
 }
 
-static const place *place_of(const seen *s, uint64_t number)
+static place *place_of(const cel__seen *s, uint64_t number)
 {
-        const place *p = &s->ring[number % s->ids_max];
+        place *p = (place *)(uintptr_t)&s->ring[number % s->ids_max];
 
         return number > 0 && p->number == number ? p : NULL;
 }
 
-bool seen_has(const seen *s, const char *id, cel_time now)
+static place *find(const cel__seen *s, const char *id)
 {
         uint64_t hash[2];
 
         hash_id(id, hash);
-        for (const place *p = place_of(s, s->buckets[hash[0] & (s->buckets_n - 1)]); p;
+        for (place *p = place_of(s, s->buckets[hash[0] & (s->buckets_n - 1)]); p;
              p = place_of(s, p->previous))
                 if (p->hash[0] == hash[0] && p->hash[1] == hash[1])
-                        return now.ns - p->at_ns <= s->ns_max;
-        return false;
+                        return p;
+        return NULL;
 }
 
-void seen_add(seen *s, const char *id, cel_time now)
+bool cel__seen_has(const cel__seen *s, const char *id, cel_time now)
+{
+        const place *p = find(s, id);
+
+        return p && now.ns - p->at_ns <= s->ns_max;
+}
+
+void cel__seen_remove(cel__seen *s, const char *id)
+{
+        place *p = find(s, id);
+
+        if (p)
+                p->hash[0] = ~p->hash[0]; /* nobody's, but its chain goes on */
+}
+
+void cel__seen_add(cel__seen *s, const char *id, cel_time now)
 {
         uint64_t number = ++s->count;
         place *p = &s->ring[number % s->ids_max];
