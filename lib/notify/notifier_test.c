@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The notifier, on a bus that the test plays. */
+#include "bus.h"
+#include "fixture.h"
+#include "test.h"
+
+#include <celadon/notifier.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct world {
+        fixture f;
+        bus bus;
+        cel_notifier_options options;
+        cel_notifier *notifier;
+        const char *priority;
+        json_t *context;
+} world;
+
+static int make(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+
+        return cel_notifier_new(ctx, w->bus.transport, &w->options, &w->notifier);
+}
+
+static int notify(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+
+        return cel_notify(ctx, w->notifier, w->priority, "event", json_pack("{s:i}", "a", 1), w->context);
+}
+
+static void world_init(world *w)
+{
+        memset(w, 0, sizeof(*w));
+        w->f = fixture_new();
+        w->priority = "info";
+        bus_init(&w->bus, &w->f);
+}
+
+static void world_fini(world *w)
+{
+        cel_notifier_free(w->notifier);
+        json_decref(w->context);
+        bus_fini(&w->bus);
+        fixture_free(&w->f);
+}
+
+static void check_sent(const bus_published *p, const char *key, const char *expected)
+{
+        char text[300];
+
+        bus_get(p, key, text, sizeof(text));
+        CHECK_STR(text, expected);
+}
+
+TEST_BOTH(a_notification_goes_to_the_queue_of_its_topic_and_priority)
+{
+        world w;
+        char id[64], time[64];
+
+        world_init(&w);
+        w.options = (cel_notifier_options){.exchange = "nova", .publisher_id = "p"};
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.bus.declared_n, 1); /* once for all */
+        CHECK_STR(w.bus.declared[0], "nova notifications.info");
+        const bus_published *p = bus_last(&w.bus);
+        CHECK_STR(p->exchange, "nova");
+        CHECK_STR(p->routing_key, "notifications.info");
+        CHECK(!p->mandatory && strncmp(p->body, "{\"oslo.version\"", 15) == 0);
+        check_sent(p, "publisher_id", "p");
+        check_sent(p, "event_type", "event");
+        check_sent(p, "priority", "INFO");
+        bus_get(p, "message_id", id, sizeof(id));
+        CHECK(strlen(id) == 36 && id[8] == '-' && id[14] == '4' && id[23] == '-');
+        bus_get(p, "timestamp", time, sizeof(time));
+        CHECK((strlen(time) == 26 || strlen(time) == 19) && time[4] == '-' && time[10] == ' ');
+        world_fini(&w);
+}
+
+TEST_BOTH(every_driver_sends_to_every_topic)
+{
+        static const char *const topics[] = {"a", "b", NULL};
+        static const char *const drivers[] = {"messaging", "noop", "messagingv2", NULL};
+        world w;
+        char first[64], last[64];
+
+        world_init(&w);
+        w.options = (cel_notifier_options){.topics = topics, .drivers = drivers};
+        w.priority = "error";
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        w.bus.outcomes[1] = CEL_ENACK;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_ENACK);
+        CHECK_INT(w.bus.published_n, 4); /* the others are sent nevertheless */
+        CHECK_STR(w.bus.published[0].routing_key, "a.error");
+        CHECK_STR(w.bus.published[3].routing_key, "b.error");
+        CHECK(strncmp(w.bus.published[0].body, "{\"message_id\"", 13) == 0);
+        CHECK(strncmp(w.bus.published[3].body, "{\"oslo.version\"", 15) == 0);
+        bus_get(&w.bus.published[0], "message_id", first, sizeof(first));
+        bus_get(&w.bus.published[3], "message_id", last, sizeof(last));
+        CHECK_STR(first, last);
+        bus_get(&w.bus.published[0], "_unique_id", first, sizeof(first));
+        bus_get(&w.bus.published[3], "_unique_id", last, sizeof(last));
+        CHECK(strcmp(first, last) != 0);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_context_is_sent_without_its_secrets)
+{
+        world w;
+
+        world_init(&w);
+        w.context = json_pack("{s:s, s:s, s:s}", "user_id", "u", "auth_token", "secret", "request_id", "r");
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        check_sent(bus_last(&w.bus), "_context_user_id", "u");
+        check_sent(bus_last(&w.bus), "_context_request_id", "r");
+        CHECK(!strstr(bus_last(&w.bus)->body, "secret"));
+        world_fini(&w);
+}
+
+TEST_BOTH(a_notification_waits_for_a_bus_that_is_away)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_INT(cel_future_new(&w.bus.up), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        fixture_actor *notifier = fixture_act(&w.f, kind, "notifier", notify, &w);
+        fixture_advance_ms(&w.f, 3600 * 1000);
+        CHECK_WAITS(notifier);
+        cel_future_complete(w.bus.up, 0, NULL);
+        fixture_settle(&w.f);
+        CHECK_DONE(notifier, 0);
+        world_fini(&w);
+}
+
+TEST_BOTH(without_retries_what_may_be_lost_is_unknown)
+{
+        world w;
+
+        world_init(&w);
+        w.options.retry = CEL_RETRY_NEVER;
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        w.bus.outcomes[0] = CEL_EUNKNOWN;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_EUNKNOWN);
+        world_fini(&w);
+}
+
+TEST_BOTH(there_is_no_other_priority_or_driver)
+{
+        static const char *const unknown[] = {"carrier-pigeon", NULL}, *const noop[] = {"noop", NULL};
+        world w;
+
+        world_init(&w);
+        w.options.drivers = unknown;
+        CHECK_DONE(fixture_act(&w.f, kind, "maker", make, &w), CEL_ENOSUPPORT);
+        w.options.drivers = noop;
+        CHECK_DONE(fixture_act(&w.f, kind, "maker", make, &w), 0);
+        CHECK(!cel_notifier_is_enabled(w.notifier));
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.bus.published_n, 0);
+        w.priority = "INFO";
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_EINVAL);
+        world_fini(&w);
+}
