@@ -35,5 +35,8 @@
 
 #include <celadon/http.h>
 #include <celadon/notification.h>
+#include <celadon/notifier.h>
+#include <celadon/rpc.h>
+#include <celadon/rpc_server.h>
 
 #endif

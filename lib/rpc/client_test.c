@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Calls and casts, over a bus that the test plays. */
+#include "bus.h"
+#include "fixture.h"
+#include "test.h"
+
+#include <celadon/rpc.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct world {
+        fixture f;
+        bus bus;
+        cel_rpc_client *client;
+        cel_rpc_options options; /* of the call */
+        json_t *args, *result;
+        char remote[256]; /* what came of a remote error */
+} world;
+
+static int make_client(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+
+        return cel_rpc_client_new(ctx, w->bus.transport,
+                                  &(cel_target){.exchange = "x", .topic = "t", .version = "1.1"},
+                                  &(cel_rpc_options){.version_cap = "1.2"}, &w->client);
+}
+
+static int call(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+        int r = cel_rpc_call(ctx, w->client, &w->options, "m", json_incref(w->args), &w->result);
+        const cel_remote_error *e = cel_remote_error_of(ctx);
+
+        CHECK((e != NULL) == (r == CEL_EREMOTE));
+        if (e)
+                snprintf(w->remote, sizeof(w->remote), "%s %s %s %zu %zu", e->module, e->class_name,
+                         e->message, json_array_size(e->args), json_array_size(e->traceback));
+        return r;
+}
+
+static int cast(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+
+        return cel_rpc_cast(ctx, w->client, &w->options, "m", NULL);
+}
+
+static void world_init(world *w)
+{
+        memset(w, 0, sizeof(*w));
+        w->f = fixture_new();
+        bus_init(&w->bus, &w->f);
+        CHECK_RESULT(fixture_spawn(&w->f, "opener", make_client, w), 0);
+}
+
+static void world_fini(world *w)
+{
+        cel_rpc_client_free(w->client);
+        json_decref(w->args);
+        json_decref(w->result);
+        bus_fini(&w->bus);
+        fixture_free(&w->f);
+}
+
+/* Reply to the last call; `rest` is what comes behind its message id. */
+static void answer(world *w, const char *rest)
+{
+        char msg_id[64], body[1024];
+
+        bus_get(bus_last(&w->bus), "_msg_id", msg_id, sizeof(msg_id));
+        snprintf(body, sizeof(body), "{\"_msg_id\": \"%s\", %s}", msg_id, rest);
+        bus_deliver(&w->bus, 0, body, NULL);
+}
+
+TEST_BOTH(a_call_goes_to_its_topic_and_returns_what_is_replied)
+{
+        world w;
+        char text[64];
+
+        world_init(&w);
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        CHECK_WAITS(caller);
+        const bus_published *p = bus_last(&w.bus);
+        CHECK_STR(w.bus.declared[0], "x");
+        CHECK_STR(p->exchange, "x");
+        CHECK_STR(p->routing_key, "t");
+        CHECK_STR(p->expiration, "60000");
+        CHECK(!p->mandatory);
+        bus_get(p, "method", text, sizeof(text));
+        CHECK_STR(text, "m");
+        bus_get(p, "version", text, sizeof(text));
+        CHECK_STR(text, "1.1");
+        bus_get(p, "_reply_q", text, sizeof(text));
+        CHECK_STR(text, w.bus.subscriptions[0].queues[0]);
+        answer(&w, "\"result\": 42, \"failure\": null, \"ending\": true");
+        CHECK_DONE(caller, 0);
+        CHECK_INT(json_integer_value(w.result), 42);
+        CHECK_INT(w.bus.settled[0], 'a');
+        world_fini(&w);
+}
+
+TEST_BOTH(a_reply_may_come_before_its_request_is_confirmed)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_INT(cel_future_new(&w.bus.confirms), 0);
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        answer(&w, "\"result\": 1");
+        CHECK_WAITS(caller);
+        cel_future_complete(w.bus.confirms, 0, NULL);
+        fixture_settle(&w.f);
+        CHECK_DONE(caller, 0);
+        CHECK_INT(json_integer_value(w.result), 1);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_call_without_a_reply_ends_with_its_timeout_and_names_its_target)
+{
+        world w;
+
+        world_init(&w);
+        w.options = (cel_rpc_options){.server = "h", .timeout_ms = 500};
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        CHECK_STR(bus_last(&w.bus)->routing_key, "t.h");
+        CHECK_STR(bus_last(&w.bus)->expiration, "500");
+        fixture_advance_ms(&w.f, 499);
+        CHECK_WAITS(caller);
+        fixture_advance_ms(&w.f, 1);
+        CHECK_DONE(caller, CEL_ETIMEDOUT);
+        CHECK(strstr(fixture_actor_text(caller), "no reply from method \"m\" of topic \"t\", server \"h\""));
+        CHECK(strstr(fixture_actor_text(caller), w.bus.subscriptions[0].queues[0]));
+        answer(&w, "\"result\": 1"); /* too late */
+        cel_rpc_stats stats = cel_rpc_client_get_stats(w.client);
+        CHECK_INT(stats.calls, 1);
+        CHECK_INT(stats.timeouts, 1);
+        CHECK_INT(stats.replies_late, 1);
+        CHECK_INT(stats.waiting, 0);
+        CHECK_INT(w.bus.settled[0], 'a');
+        world_fini(&w);
+}
+
+TEST_BOTH(a_bus_that_is_away_counts_for_the_timeout)
+{
+        world w;
+
+        world_init(&w);
+        w.options.timeout_ms = 500;
+        CHECK_INT(cel_future_new(&w.bus.up), 0);
+        fixture_actor *first = fixture_act(&w.f, kind, "first", call, &w);
+        fixture_advance_ms(&w.f, 500);
+        CHECK_DONE(first, CEL_ETIMEDOUT);
+        CHECK(strstr(fixture_actor_text(first), "could not be called in time"));
+        CHECK_INT(w.bus.published_n, 0);
+        /* The reply queue is still being declared, for the next one. */
+        fixture_actor *second = fixture_act(&w.f, kind, "second", call, &w);
+        fixture_advance_ms(&w.f, 100);
+        cel_future_complete(w.bus.up, 0, NULL);
+        fixture_settle(&w.f);
+        CHECK_INT(w.bus.subscriptions_n, 1);
+        CHECK_STR(bus_last(&w.bus)->expiration, "400");
+        answer(&w, "\"result\": null");
+        CHECK_DONE(second, 0);
+        CHECK(json_is_null(w.result));
+        world_fini(&w);
+}
+
+TEST_BOTH(a_failure_comes_as_a_remote_error_with_all_it_has)
+{
+        world w;
+
+        world_init(&w);
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        answer(&w, "\"result\": null, \"failure\": \"{\\\"class\\\": \\\"E\\\", \\\"module\\\": \\\"mod\\\", "
+                   "\\\"message\\\": \\\"boo\\\", \\\"tb\\\": [\\\"a\\\", \\\"b\\\"], \\\"args\\\": [1], "
+                   "\\\"kwargs\\\": {}}\"");
+        CHECK_DONE(caller, CEL_EREMOTE);
+        CHECK_STR(w.remote, "mod E boo 1 2");
+        CHECK_STR(fixture_actor_text(caller), "E: boo");
+        world_fini(&w);
+}
+
+TEST_BOTH(a_reply_that_is_none_is_an_error_for_its_caller)
+{
+        world w;
+
+        world_init(&w);
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        bus_deliver(&w.bus, 0, "nonsense", NULL);
+        bus_deliver(&w.bus, 0, "{\"_msg_id\": \"somebody else's\", \"result\": 1}", NULL);
+        CHECK_INT(w.bus.settled[0], 'r');
+        CHECK_INT(w.bus.settled[1], 'a');
+        CHECK_WAITS(caller);
+        answer(&w, "\"failure\": \"nonsense\"");
+        CHECK_DONE(caller, CEL_EDECODE);
+        CHECK(strstr(fixture_actor_text(caller), "the failure is not JSON"));
+        CHECK_INT(cel_rpc_client_get_stats(w.client).replies_invalid, 2);
+        world_fini(&w);
+}
+
+TEST_BOTH(signs_of_life_keep_a_monitored_call_waiting)
+{
+        world w;
+
+        world_init(&w);
+        w.options = (cel_rpc_options){.timeout_ms = 100000, .call_monitor_timeout_s = 10};
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        for (int i = 0; i < 3; i++) {
+                fixture_advance_ms(&w.f, 9999);
+                CHECK_WAITS(caller);
+                answer(&w, "\"result\": null, \"failure\": null, \"ending\": false");
+        }
+        fixture_advance_ms(&w.f, 9999);
+        CHECK_WAITS(caller);
+        fixture_advance_ms(&w.f, 1);
+        CHECK_DONE(caller, CEL_ETIMEDOUT);
+        CHECK(strstr(fixture_actor_text(caller), "no sign of life from method"));
+        world_fini(&w);
+}
+
+TEST_BOTH(a_cancelled_call_is_forgotten)
+{
+        world w;
+
+        world_init(&w);
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        fixture_cancel(caller);
+        fixture_settle(&w.f);
+        CHECK_DONE(caller, CEL_ECANCELED);
+        CHECK_INT(cel_rpc_client_get_stats(w.client).waiting, 0);
+        world_fini(&w);
+}
+
+TEST_BOTH(what_may_be_lost_is_sent_again_with_the_same_id)
+{
+        world w;
+        char first[64], second[64];
+
+        world_init(&w);
+        w.bus.outcomes[0] = CEL_EUNKNOWN;
+        fixture_actor *caster = fixture_act(&w.f, kind, "caster", cast, &w);
+        CHECK_DONE(caster, 0);
+        CHECK_INT(w.bus.published_n, 2);
+        bus_get(&w.bus.published[0], "_unique_id", first, sizeof(first));
+        bus_get(&w.bus.published[1], "_unique_id", second, sizeof(second));
+        CHECK_STR(first, second);
+        CHECK_INT(strlen(first), 32);
+        CHECK_INT(cel_rpc_client_get_stats(w.client).sent_again, 1);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_cast_that_must_not_be_sent_again_says_that_it_is_unknown)
+{
+        world w;
+
+        world_init(&w);
+        w.options.retry = CEL_RETRY_NEVER;
+        w.bus.outcomes[0] = CEL_EUNKNOWN;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), CEL_EUNKNOWN);
+        w.options.retry = 1;
+        w.bus.outcomes[1] = w.bus.outcomes[2] = CEL_EUNKNOWN;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), CEL_EUNKNOWN);
+        CHECK_INT(w.bus.published_n, 3);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_cast_without_retries_does_not_wait_for_a_bus_that_is_away)
+{
+        world w;
+
+        world_init(&w);
+        w.options.retry = CEL_RETRY_NEVER;
+        CHECK_INT(cel_future_new(&w.bus.up), 0);
+        fixture_actor *caster = fixture_act(&w.f, kind, "caster", cast, &w);
+        fixture_advance_ms(&w.f, 5000);
+        CHECK_DONE(caster, CEL_ETIMEDOUT);
+        world_fini(&w);
+}
+
+TEST_BOTH(an_exchange_is_declared_once_and_again_when_it_has_gone)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK_INT(w.bus.declared_n, 1);
+        w.bus.outcomes[2] = CEL_ENOTFOUND;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK_INT(w.bus.declared_n, 2);
+        CHECK_INT(w.bus.published_n, 4);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_fanout_goes_to_the_fanout_exchange_and_is_no_call)
+{
+        world w;
+
+        world_init(&w);
+        w.options = (cel_rpc_options){.fanout = CEL_YES, .server = "h", .mandatory = CEL_YES};
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK_STR(w.bus.declared[0], "t_fanout (fanout)");
+        CHECK_STR(bus_last(&w.bus)->exchange, "t_fanout");
+        CHECK_STR(bus_last(&w.bus)->routing_key, "");
+        CHECK_STR(bus_last(&w.bus)->expiration, "");
+        CHECK(!bus_last(&w.bus)->mandatory);
+        CHECK_DONE(fixture_act(&w.f, kind, "caller", call, &w), CEL_EINVAL);
+        CHECK_INT(w.bus.published_n, 1);
+        world_fini(&w);
+}
+
+TEST_BOTH(options_override_the_client_and_may_take_away)
+{
+        world w;
+        char text[64];
+
+        world_init(&w);
+        w.options = (cel_rpc_options){.exchange = CEL_NONE,
+                                      .topic = "other",
+                                      .version = CEL_NONE,
+                                      .version_cap = CEL_NONE,
+                                      .name_space = "ns",
+                                      .mandatory = CEL_YES};
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK_STR(bus_last(&w.bus)->exchange, "openstack");
+        CHECK_STR(bus_last(&w.bus)->routing_key, "other");
+        CHECK(bus_last(&w.bus)->mandatory);
+        bus_get(bus_last(&w.bus), "version", text, sizeof(text));
+        CHECK_STR(text, "");
+        bus_get(bus_last(&w.bus), "namespace", text, sizeof(text));
+        CHECK_STR(text, "ns");
+        world_fini(&w);
+}
+
+TEST_BOTH(a_version_above_the_cap_is_not_sent)
+{
+        world w;
+
+        world_init(&w);
+        w.options.version = "1.3";
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), CEL_EVERSION);
+        w.options.version = CEL_NONE; /* no version is none that the cap lets pass */
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), CEL_EVERSION);
+        w.options.version = "1.b";
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), CEL_EINVAL);
+        CHECK(cel_rpc_can_send_version(w.client, NULL, NULL) &&
+              cel_rpc_can_send_version(w.client, NULL, "1.2"));
+        CHECK(!cel_rpc_can_send_version(w.client, NULL, "1.3"));
+        CHECK(cel_rpc_can_send_version(w.client, &(cel_rpc_options){.version_cap = CEL_NONE}, "9.9"));
+        CHECK_INT(w.bus.published_n, 0);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_transport_that_is_freed_ends_the_calls_that_wait)
+{
+        world w;
+
+        world_init(&w);
+        fixture_actor *waits = fixture_act(&w.f, kind, "waits", call, &w);
+        CHECK_WAITS(waits);
+        w.bus.transport = cel_transport_free(w.bus.transport);
+        fixture_settle(&w.f);
+        CHECK_DONE(waits, CEL_ECLOSED);
+        CHECK(w.bus.closed && w.bus.subscriptions[0].gone);
+        CHECK_STR(w.bus.deleted, w.bus.subscriptions[0].queues[0]);
+        CHECK_DONE(fixture_act(&w.f, kind, "late", call, &w), CEL_ECLOSED);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_transport_that_is_freed_ends_what_is_being_declared)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_INT(cel_future_new(&w.bus.up), 0);
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        fixture_actor *caster = fixture_act(&w.f, kind, "caster", cast, &w);
+        w.bus.transport = cel_transport_free(w.bus.transport);
+        CHECK(!w.bus.closed); /* the tasks that declare use it */
+        fixture_settle(&w.f);
+        CHECK(w.bus.closed);
+        CHECK_DONE(caller, CEL_ECLOSED);
+        CHECK_DONE(caster, CEL_ECLOSED);
+        world_fini(&w);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/remote.h"
+#include "wire/failure.h"
+
+#include <stdlib.h>
+
+typedef struct remote {
+        cel__error_detail detail;
+        cel_remote_error error;
+        json_t *json; /* owned; what `error` points to is in it */
+} remote;
+
+static void remote_free(cel__error_detail *detail)
+{
+        remote *r = cel__container(detail, remote, detail);
+
+        json_decref(r->json);
+        free(r);
+}
+
+int remote_read(const char *text, size_t n, cel__error_detail **ret_detail, char *why, size_t why_bytes)
+{
+        remote *made = calloc(1, sizeof(*made));
+
+        if (!made)
+                return CEL_ENOMEM;
+        int r = cel__failure_decode(text, n, &made->error, &made->json, why, why_bytes);
+        if (r < 0) {
+                free(made);
+                return r;
+        }
+        made->detail.free = remote_free;
+        *ret_detail = &made->detail;
+        return 0;
+}
+
+int remote_fail(cel_ctx *ctx, cel__error_detail *detail)
+{
+        const remote *r = cel__container(detail, remote, detail);
+
+        cel_fail(ctx, CEL_EREMOTE, "%s: %s", r->error.class_name, r->error.message);
+        cel__ctx_set_error_detail(ctx, CEL_EREMOTE, detail);
+        return CEL_EREMOTE;
+}
+
+const cel_remote_error *cel_remote_error_of(const cel_ctx *ctx)
+{
+        cel__error_detail *detail = cel__ctx_error_detail(ctx, CEL_EREMOTE);
+
+        return detail ? &cel__container(detail, remote, detail)->error : NULL;
+}
