@@ -12,6 +12,10 @@ static const struct {
         const char *summary;
 } verbs[] = {
         {"bridge", cli_bridge, "take events off queues and make HTTP requests of them"},
+        {"call", cli_call, "call a method and print its result"},
+        {"cast", cli_cast, "have a method called, without a result"},
+        {"listen", cli_listen, "print notifications as they come"},
+        {"notify", cli_notify, "send a notification"},
 };
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };

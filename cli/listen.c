@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * celadon listen: notifications as they come, one JSON object a line. */
+#include "cli/cli.h"
+
+#include <celadon/celadon.h>
+#include <getopt.h>
+#include <stdio.h>
+
+static const char usage[] = "usage: celadon listen --url URL [--exchange X] [--topic T …] [--priority P …] "
+                            "[--pool NAME] [--count N]\n"
+                            "\n"
+                            "Print notifications, one JSON object a line. With --pool, this gets a copy of "
+                            "each; without, it takes them\n"
+                            "away from whoever else listens. Says \"listening\" on standard error once it "
+                            "does; ends with ^C, or after N.\n"
+                            "Exit status: 0 success, 3 no way to the bus, 64 usage.\n";
+
+enum { LISTS_MAX = 16 };
+
+typedef struct job {
+        bool help;
+        const char *url;
+        const char *topics[LISTS_MAX + 1], *priorities[LISTS_MAX + 1];
+        unsigned topics_n, priorities_n;
+        cel_notification_listener_options options;
+        long count; /* still to come; 0: any number */
+        cel_future *enough;
+        int status;
+} job;
+
+/* In a task of its own; what is printed is settled. */
+static int print(cel_ctx *ctx, const cel_notification *notification, void *arg)
+{
+        job *j = arg;
+
+        (void)ctx;
+        if (cel_future_done(j->enough))
+                return CEL_REQUEUE;
+        json_dumpf(notification->message, stdout, JSON_COMPACT);
+        putchar('\n');
+        if (fflush(stdout) != 0)
+                return CEL_REQUEUE;
+        if (j->count > 0 && --j->count == 0)
+                cel_future_complete(j->enough, 0, NULL);
+        return CEL_HANDLED;
+}
+
+static int listen_until_stopped(cel_ctx *ctx, job *j)
+{
+        cel_auto(cel_transport) *bus = NULL;
+        cel_notification_listener *listener = NULL;
+        int r = cel_transport_open(ctx, j->url, &bus);
+
+        if (r >= 0)
+                r = cel_transport_ready(ctx, bus);
+        if (r >= 0)
+                r = cel_notification_listener_open(ctx, bus, &j->options, &listener);
+        if (r >= 0) {
+                cel_future *const ends[] = {cel_stop_future(ctx), j->enough};
+
+                fputs("listening\n", stderr);
+                cel_await_any(ctx, ends, 2);
+                r = cel_notification_listener_close(ctx, listener);
+        }
+        if (r < 0)
+                fprintf(stderr, "celadon listen: %s\n", cel_ctx_error_text(ctx, r));
+        if (bus)
+                cel_transport_close(ctx, CEL_TAKE(bus));
+        return r >= 0 ? 0 : CLI_TRANSPORT;
+}
+
+static int run(cel_ctx *ctx, void *arg)
+{
+        job *j = arg;
+
+        j->status = listen_until_stopped(ctx, j);
+        return 0;
+}
+
+static const struct option flags[] = {
+        {"url", required_argument, NULL, 'u'},   {"exchange", required_argument, NULL, 'x'},
+        {"topic", required_argument, NULL, 't'}, {"priority", required_argument, NULL, 'p'},
+        {"pool", required_argument, NULL, 'o'},  {"count", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},        {0},
+};
+
+static bool add(const char **list, unsigned *n, const char *text)
+{
+        if (*n == LISTS_MAX)
+                return false;
+        list[(*n)++] = text;
+        return true;
+}
+
+static bool read_count(const char *text, long *ret_count)
+{
+        char *end;
+
+        *ret_count = strtol(text, &end, 10);
+        return end != text && !*end && *ret_count > 0;
+}
+
+static bool read_flag(job *j, int flag)
+{
+        switch (flag) {
+        case 'u':
+                j->url = optarg;
+                return true;
+        case 'x':
+                j->options.exchange = optarg;
+                return true;
+        case 't':
+                return add(j->topics, &j->topics_n, optarg);
+        case 'p':
+                return add(j->priorities, &j->priorities_n, optarg);
+        case 'o':
+                j->options.pool = optarg;
+                return true;
+        case 'c':
+                return read_count(optarg, &j->count);
+        case 'h':
+                j->help = true;
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* Returns what is wrong, or NULL. */
+static const char *read_arguments(int argc, char **argv, job *j)
+{
+        int flag;
+
+        optind = 0; /* begin anew, whoever used getopt() before */
+        while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
+                if (!read_flag(j, flag))
+                        return "what is this?";
+        if (j->help)
+                return NULL;
+        if (optind < argc)
+                return "there are only options";
+        return j->url ? NULL : "--url is needed";
+}
+
+int cli_listen(int argc, char **argv)
+{
+        job j = {.options = {.on_notification = print, .allow_requeue = true, .concurrency = 1}};
+        const char *wrong = read_arguments(argc, argv, &j);
+
+        if (wrong)
+                fprintf(stderr, "celadon listen: %s\n\n%s", wrong, usage);
+        else if (j.help)
+                fputs(usage, stdout);
+        if (wrong || j.help)
+                return wrong ? CLI_USAGE : 0;
+        cel_log_set_level(CEL_LOG_WARN);
+        if (cel_future_new(&j.enough) < 0)
+                return CLI_TRANSPORT;
+        j.options.topics = j.topics_n > 0 ? j.topics : NULL;
+        j.options.priorities = j.priorities_n > 0 ? j.priorities : NULL;
+        j.options.arg = &j;
+        j.status = CLI_TRANSPORT;
+        cel_main(run, &j);
+        cel_future_unref(j.enough);
+        return j.status;
+}

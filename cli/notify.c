@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * celadon notify: one notification, from the command line. */
+#include "cli/cli.h"
+
+#include <celadon/celadon.h>
+#include <getopt.h>
+#include <stdio.h>
+
+static const char usage[] =
+        "usage: celadon notify --url URL [--exchange X] [--topic T] [--priority P] [--publisher ID] "
+        "[--timeout S]\n"
+        "                      [--driver messagingv2|messaging] EVENT_TYPE [PAYLOAD-JSON]\n"
+        "\n"
+        "Send a notification, and wait until the bus has it. P is audit, debug, info (if not given), warn, "
+        "error,\n"
+        "critical or sample.\n"
+        "Exit status: 0 success, 2 not confirmed in time, 3 no way to the bus, 64 usage.\n";
+
+typedef struct job {
+        bool help;
+        const char *url, *priority, *event_type;
+        const char *topics[2], *drivers[2];
+        cel_notifier_options options;
+        int64_t timeout_ms;
+        json_t *payload; /* owned */
+        int status;
+} job;
+
+static int send_notification(cel_ctx *ctx, job *j)
+{
+        cel_auto(cel_transport) *bus = NULL;
+        cel_auto(cel_notifier) *notifier = NULL;
+        CEL_WITHIN_MS(ctx, j->timeout_ms);
+
+        int r = cel_transport_open(ctx, j->url, &bus);
+        if (r >= 0)
+                r = cel_notifier_new(ctx, bus, &j->options, &notifier);
+        if (r >= 0)
+                r = cel_transport_ready(ctx, bus);
+        if (r >= 0)
+                r = cel_notify(ctx, notifier, j->priority, j->event_type, CEL_TAKE(j->payload), NULL);
+        if (r < 0)
+                fprintf(stderr, "celadon notify: %s\n", cel_ctx_error_text(ctx, r));
+        cel_notifier_free(CEL_TAKE(notifier));
+        if (bus)
+                cel_transport_close(ctx, CEL_TAKE(bus));
+        return r >= 0 ? 0 : r == CEL_ETIMEDOUT ? CLI_TIMEOUT : r == CEL_EINVAL ? CLI_USAGE : CLI_TRANSPORT;
+}
+
+static int run(cel_ctx *ctx, void *arg)
+{
+        job *j = arg;
+
+        j->status = send_notification(ctx, j);
+        return 0;
+}
+
+static const struct option flags[] = {
+        {"url", required_argument, NULL, 'u'},
+        {"exchange", required_argument, NULL, 'x'},
+        {"topic", required_argument, NULL, 't'},
+        {"priority", required_argument, NULL, 'p'},
+        {"publisher", required_argument, NULL, 'i'},
+        {"timeout", required_argument, NULL, 'T'},
+        {"driver", required_argument, NULL, 'd'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+};
+
+static bool read_flag(job *j, int flag)
+{
+        switch (flag) {
+        case 'u':
+                j->url = optarg;
+                return true;
+        case 'x':
+                j->options.exchange = optarg;
+                return true;
+        case 't':
+                j->topics[0] = optarg;
+                return true;
+        case 'p':
+                j->priority = optarg;
+                return true;
+        case 'i':
+                j->options.publisher_id = optarg;
+                return true;
+        case 'd':
+                j->drivers[0] = optarg;
+                return true;
+        case 'T':
+                return cli_read_seconds(optarg, &j->timeout_ms);
+        case 'h':
+                j->help = true;
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* Returns what is wrong, or NULL. */
+static const char *read_arguments(int argc, char **argv, job *j)
+{
+        int flag;
+
+        optind = 0; /* begin anew, whoever used getopt() before */
+        while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
+                if (!read_flag(j, flag))
+                        return "what is this?";
+        if (j->help)
+                return NULL;
+        if (!j->url)
+                return "--url is needed";
+        if (argc - optind < 1 || argc - optind > 2)
+                return "one EVENT_TYPE, and at most one PAYLOAD-JSON";
+        j->event_type = argv[optind];
+        if (argc - optind == 2) {
+                j->payload = json_loads(argv[optind + 1], JSON_DECODE_ANY, NULL);
+                if (!j->payload)
+                        return "PAYLOAD-JSON is not JSON";
+        }
+        return NULL;
+}
+
+int cli_notify(int argc, char **argv)
+{
+        job j = {.priority = "info",
+                 .topics = {"notifications"},
+                 .drivers = {"messagingv2"},
+                 .timeout_ms = 60000};
+        const char *wrong = read_arguments(argc, argv, &j);
+
+        j.options.topics = j.topics;
+        j.options.drivers = j.drivers;
+        if (wrong)
+                fprintf(stderr, "celadon notify: %s\n\n%s", wrong, usage);
+        else if (j.help)
+                fputs(usage, stdout);
+        if (wrong || j.help) {
+                json_decref(j.payload);
+                return wrong ? CLI_USAGE : 0;
+        }
+        cel_log_set_level(CEL_LOG_ERROR); /* what matters, this says itself */
+        j.status = CLI_TRANSPORT;
+        cel_main(run, &j);
+        json_decref(j.payload);
+        return j.status;
+}
