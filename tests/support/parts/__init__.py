@@ -5,18 +5,21 @@
     Publisher   oslo.messaging's own notifier
     Api         nginx in front of uWSGI in front of a small application; keeps what it gets, answers as it is told
     Bridge      `celadon bridge`, its configuration, its log and its exit status
+    CServer, PythonServer, CCaller, PythonCaller    RPC, of both kinds
 
 Everything listens on 127.0.0.1, and ends when it is closed or when the program that started it ends, however that happens.
 Nothing sleeps: whoever has to wait waits for the event, with a deadline.
 """
 
+from . import process
 from .api import Api, Gate, SlammedDoor
 from .bridge import Bridge, bridge_config, check_config, program, route, run_program
 from .certs import Certificates
 from .events import random_event
 from .publisher import Publisher
 from .rabbitmq import USER, RabbitMQ
+from .rpc import CCaller, CServer, Outcome, PythonCaller, PythonServer
 from .waiting import PATIENCE_S, Feed, TookTooLong
 
-__all__ = ['Api', 'Bridge', 'Certificates', 'Feed', 'Gate', 'PATIENCE_S', 'Publisher', 'RabbitMQ', 'SlammedDoor',
-           'TookTooLong', 'USER', 'bridge_config', 'check_config', 'program', 'random_event', 'route', 'run_program']
+__all__ = ['Api', 'Bridge', 'CCaller', 'CServer', 'Certificates', 'Feed', 'Gate', 'Outcome', 'PATIENCE_S', 'Publisher',
+           'PythonCaller', 'PythonServer', 'RabbitMQ', 'SlammedDoor', 'TookTooLong', 'USER', 'bridge_config', 'check_config', 'process', 'program', 'random_event', 'route', 'run_program']
