@@ -154,9 +154,14 @@ class CCaller:
     def cast(self, method, args=None, **options):
         return self.finish(self.begin(method, args, do='cast', **options))
 
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
     def close(self):
-        self._process.stdin.close()
-        process.wait_end(self._process, PATIENCE_S)
+        if self._process.returncode is None:
+            self._process.stdin.close()
+            process.wait_end(self._process, PATIENCE_S)
         process.end(self._process)
         for reader in self._readers:
             reader.join()
