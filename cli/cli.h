@@ -14,6 +14,7 @@ enum { CLI_REMOTE = 1, CLI_TIMEOUT = 2, CLI_TRANSPORT = 3, CLI_USAGE = 64, CLI_C
 bool cli_read_seconds(const char *text, int64_t *ret_ms);
 
 /* Each gets its own arguments, argv[0] being the verb, and returns an exit status. */
+int cli_bench(int argc, char **argv);
 int cli_bridge(int argc, char **argv);
 int cli_call(int argc, char **argv);
 int cli_cast(int argc, char **argv);

@@ -11,6 +11,7 @@ static const struct {
         int (*run)(int argc, char **argv);
         const char *summary;
 } verbs[] = {
+        {"bench", cli_bench, "measure how fast RPC is over a bus"},
         {"bridge", cli_bridge, "take events off queues and make HTTP requests of them"},
         {"call", cli_call, "call a method and print its result"},
         {"cast", cli_cast, "have a method called, without a result"},

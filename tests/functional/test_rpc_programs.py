@@ -93,6 +93,15 @@ def test_usage(arguments):
 
 
 def test_help():
-    for verb in 'call', 'cast':
+    for verb in 'call', 'cast', 'notify', 'listen', 'bench':
         done = run_program(verb, '--help')
         assert done.returncode == 0 and f'usage: celadon {verb}' in done.stdout and not done.stderr
+
+
+def test_bench(bus):
+    for executor in 'green', 'threads', 'inline':
+        done = run_program('bench', 'rpc', '--url', bus.url(), '--seconds', '0.3', '--concurrency', '8', '--executor', executor)
+        result = json.loads(done.stdout)
+        assert done.returncode == 0 and result['concurrency'] == 8 and result['calls'] > 0
+        assert 0 < result['p50_us'] <= result['p99_us'] and result['cpu_us_per_call'] > 0
+    assert run_program('bench', '--url', bus.url()).returncode == 64
