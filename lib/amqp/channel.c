@@ -263,7 +263,6 @@ static void take_into_use(cel__amqp_channel *channel, const cel__amqp_channel_op
 {
         channel->options = *options;
         channel->free = false;
-        channel->tags_used = 0;
         channel->close_code = 0;
         channel->close_method = 0;
         channel->close_text[0] = '\0';

@@ -263,7 +263,7 @@ static int declare(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
 static int consume(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
 {
         if (!*c->tag)
-                snprintf(c->tag, sizeof(c->tag), "%u", ++channel->tags_used);
+                snprintf(c->tag, sizeof(c->tag), "%u", ++channel->amqp->tags_used);
         amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(c->queue),
                                         .consumer_tag = amqp_cstring_bytes(c->tag)};
 

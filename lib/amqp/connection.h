@@ -96,7 +96,6 @@ struct cel__amqp_channel {
                 *quiet;   /* owned; complete once no unwanted consumer is left; NULL: nobody waits for that */
         cel__list chores; /* in the order in which they were asked for */
         unsigned chores_n;
-        unsigned tags_used;                /* consumer tags are "1", "2", … on each channel */
         bool closing;                      /* nobody wants it any more */
         bool free;                         /* closed: its number can have another channel */
         amqp_method_number_t asked;        /* the last request */
@@ -151,6 +150,7 @@ struct cel__amqp {
         expectation expected;                          /* on channel 0 */
         cel__amqp_channel *channels[CHANNELS_MAX + 1]; /* owned; [0] unused */
         unsigned channels_n;
+        unsigned tags_used; /* consumer tags are "1", "2", … on each connection, as oslo.messaging has them */
         cel__deferred flush; /* write what was gathered in this turn */
         cel__deferred pump;  /* read on: more is buffered than one turn takes */
         cel__mail rouse;     /* from another thread: flush on the loop, or look whether the peer is silent */
