@@ -4,6 +4,7 @@
 #include "net/streams.h"
 #include "test.h"
 
+#include <celadon/process.h>
 #include <celadon/stream.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -541,4 +542,44 @@ TEST(a_file_is_no_stream)
         CHECK_INT(cel_stream_from_fd(fd, "a file", &stream), CEL_EINVAL);
         close(fd);
         CHECK_INT(cel_stream_from_fd(fd, "nothing", &stream), CEL_EINVAL);
+}
+
+/* Give a program three lines through its pipes, and read what it makes of them. */
+static int talk_to_a_program(cel_ctx *ctx, void *arg)
+{
+        cel_auto(cel_process) *process = NULL;
+        cel_auto(cel_stream) *into = NULL;
+        cel_auto(cel_stream) *out_of = NULL;
+        const char *const argv[] = {"sort", NULL};
+        cel_process_end end;
+        char sorted[64];
+
+        (void)arg;
+        int r = cel_process_spawn(
+                ctx, &(cel_process_options){.argv = argv, .in = CEL_STDIO_PIPE, .out = CEL_STDIO_PIPE},
+                &process);
+        if (r >= 0)
+                r = cel_stream_from_fd(cel_process_take_pipe(process, 0), "sort's input", &into);
+        if (r >= 0)
+                r = cel_stream_from_fd(cel_process_take_pipe(process, 1), "sort's output", &out_of);
+        if (r >= 0)
+                r = cel_stream_write_all(ctx, into, "b\nc\na\n", 6);
+        if (r >= 0)
+                r = cel_stream_shutdown(ctx, into);
+        if (r >= 0)
+                r = cel_stream_read_exactly(ctx, out_of, sorted, 6);
+        if (r >= 0 && memcmp(sorted, "a\nb\nc\n", 6) != 0)
+                r = CEL_EPROTO;
+        if (r >= 0)
+                r = cel_stream_read(ctx, out_of, sorted, sizeof(sorted)) == 0 ? 0 : CEL_EPROTO;
+        return r < 0 ? r : cel_process_wait(ctx, process, &end);
+}
+
+TEST_BOTH(the_pipes_of_a_program_are_streams)
+{
+        fixture f = fixture_new();
+        fixture_actor *a = fixture_act(&f, kind, "talker", talk_to_a_program, NULL);
+
+        CHECK_INT(fixture_actor_wait(&f, a), 0);
+        fixture_free(&f);
 }
