@@ -2,7 +2,12 @@
  *
  * A transport: the way to one message bus, chosen by a URL.
  *     rabbit://user:password@host1:5672,host2:5672/vhost?option=value
- * It connects by itself, reconnects by itself, and restores what was declared and consumed. */
+ * It connects by itself, reconnects by itself, and restores what was declared and consumed.
+ *
+ * Options have oslo.messaging's names. Those about queues (amqp_durable_queues, amqp_auto_delete, rabbit_ha_queues,
+ * rabbit_quorum_queue, rabbit_quorum_delivery_limit, rabbit_quorum_max_memory_length, rabbit_quorum_max_memory_bytes,
+ * rabbit_transient_queues_ttl) are for what listeners, notifiers and RPC declare, and must be those of the peers; what
+ * cel_transport_declare_queue() is given is declared as it is. */
 #ifndef CELADON_TRANSPORT_H
 #define CELADON_TRANSPORT_H
 
@@ -30,7 +35,8 @@ typedef struct cel_queue {
         bool auto_delete;
         bool fanout; /* the exchange is a fanout exchange, and is gone with its last queue; `durable` and
                                 `auto_delete` are the queue's alone */
-        unsigned expires_ms; /* delete the queue when nobody has used it for so long; 0: never */
+        unsigned expires_ms;          /* delete the queue when nobody has used it for so long; 0: never */
+        const cel_headers *arguments; /* of the queue, such as "x-queue-type"; NULL: none */
 } cel_queue;
 
 CEL_BEGIN

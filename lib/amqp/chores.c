@@ -32,6 +32,7 @@ __attribute__((noinline)) static void chore_unref(chore *c)
         free(c->queue);
         free(c->exchange);
         free(c->binding_key);
+        cel_headers_free(c->arguments);
         free(c);
 }
 
@@ -52,8 +53,8 @@ static chore *chore_new(chore_kind kind, const cel_queue *queue)
         c->queue = strdup(queue->name ? queue->name : "");
         c->exchange = queue->exchange ? strdup(queue->exchange) : NULL;
         c->binding_key = strdup(queue->binding_key ? queue->binding_key : "");
-        if (!c->queue || !c->binding_key || (queue->exchange && !c->exchange) ||
-            cel_future_new(&c->outcome) < 0) {
+        if (cel_headers_copy(queue->arguments, &c->arguments) < 0 || !c->queue || !c->binding_key ||
+            (queue->exchange && !c->exchange) || cel_future_new(&c->outcome) < 0) {
                 chore_unref(c);
                 return NULL;
         }
@@ -115,13 +116,23 @@ static bool same_text(const char *a, const char *b)
         return strcmp(a ? a : "", b ? b : "") == 0 && !a == !b;
 }
 
+static bool same_arguments(const cel_headers *a, const cel_headers *b)
+{
+        size_t a_n = 0, b_n = 0;
+        const uint8_t *a_bytes = a ? cel__headers_bytes(a, &a_n) : NULL;
+        const uint8_t *b_bytes = b ? cel__headers_bytes(b, &b_n) : NULL;
+
+        return a_n == b_n && (a_n == 0 || memcmp(a_bytes, b_bytes, a_n) == 0);
+}
+
 static bool is_about(const chore *c, const cel_queue *queue)
 {
         return c->durable == queue->durable && c->auto_delete == queue->auto_delete &&
                c->fanout == queue->fanout && c->expires_ms == queue->expires_ms &&
                same_text(c->queue, queue->name ? queue->name : "") &&
                same_text(c->exchange, queue->exchange) &&
-               same_text(c->binding_key, queue->binding_key ? queue->binding_key : "");
+               same_text(c->binding_key, queue->binding_key ? queue->binding_key : "") &&
+               same_arguments(c->arguments, queue->arguments);
 }
 
 static chore *find_same(cel__amqp_channel *channel, chore_kind kind, const cel_queue *queue)
@@ -231,17 +242,50 @@ static int declare_exchange(cel_ctx *ctx, cel__amqp_channel *channel, const chor
                                AMQP_EXCHANGE_DECLARE_OK_METHOD);
 }
 
+/* The arguments that it was given, then its expiry, as oslo.messaging has them. */
+static int arguments_of(const chore *c, amqp_pool_t *pool, amqp_table_t *ret_table)
+{
+        amqp_table_t given;
+        int r = cel__table_from_headers(c->arguments, pool, &given);
+
+        if (r < 0)
+                return r;
+        amqp_table_entry_t *entries =
+                amqp_pool_alloc(pool, ((size_t)given.num_entries + 1) * sizeof(*entries));
+        if (!entries)
+                return CEL_ENOMEM;
+        *ret_table = (amqp_table_t){.num_entries = given.num_entries, .entries = entries};
+        for (int i = 0; i < given.num_entries; i++)
+                entries[i] = given.entries[i];
+        if (c->expires_ms > 0)
+                entries[ret_table->num_entries++] = (amqp_table_entry_t){
+                        .key = amqp_cstring_bytes("x-expires"),
+                        .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = (int32_t)c->expires_ms}};
+        return 0;
+}
+
 static int declare_queue(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
 {
-        amqp_table_entry_t expires = {
-                .key = amqp_cstring_bytes("x-expires"),
-                .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = (int32_t)c->expires_ms}};
-        amqp_queue_declare_t queue = {.queue = amqp_cstring_bytes(c->queue),
-                                      .durable = c->durable,
-                                      .auto_delete = c->auto_delete,
-                                      .arguments = {.num_entries = c->expires_ms > 0, .entries = &expires}};
+        amqp_queue_declare_t queue = {
+                .queue = amqp_cstring_bytes(c->queue), .durable = c->durable, .auto_delete = c->auto_delete};
+        amqp_pool_t pool;
 
-        return channel_request(ctx, channel, AMQP_QUEUE_DECLARE_METHOD, &queue, AMQP_QUEUE_DECLARE_OK_METHOD);
+        init_amqp_pool(&pool, 4096);
+        int r = arguments_of(c, &pool, &queue.arguments);
+        if (r >= 0)
+                r = channel_request(ctx, channel, AMQP_QUEUE_DECLARE_METHOD, &queue,
+                                    AMQP_QUEUE_DECLARE_OK_METHOD);
+        empty_amqp_pool(&pool);
+        return r;
+}
+
+static int bind_queue(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
+{
+        amqp_queue_bind_t bind = {.queue = amqp_cstring_bytes(c->queue),
+                                  .exchange = amqp_cstring_bytes(c->exchange),
+                                  .routing_key = amqp_cstring_bytes(c->binding_key)};
+
+        return channel_request(ctx, channel, AMQP_QUEUE_BIND_METHOD, &bind, AMQP_QUEUE_BIND_OK_METHOD);
 }
 
 /* As oslo.messaging declares: an exchange, the queue, the binding (oslo-wire section 4). */
@@ -251,12 +295,8 @@ static int declare(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
 
         if (r >= 0 && *c->queue)
                 r = declare_queue(ctx, channel, c);
-        if (r >= 0 && *c->queue && c->exchange) {
-                amqp_queue_bind_t bind = {.queue = amqp_cstring_bytes(c->queue),
-                                          .exchange = amqp_cstring_bytes(c->exchange),
-                                          .routing_key = amqp_cstring_bytes(c->binding_key)};
-                r = channel_request(ctx, channel, AMQP_QUEUE_BIND_METHOD, &bind, AMQP_QUEUE_BIND_OK_METHOD);
-        }
+        if (r >= 0 && *c->queue && c->exchange)
+                r = bind_queue(ctx, channel, c);
         return r;
 }
 
@@ -339,7 +379,8 @@ static int do_chore(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
         }
         c->done_in = 0;
         if (r == CEL_EINVAL) { /* nothing was sent: the channel is as it was */
-                chore_failed(ctx, channel, c, r, "a name is longer than AMQP's 255 bytes");
+                chore_failed(ctx, channel, c, r,
+                             "a name is longer than AMQP's 255 bytes, or its arguments are too many");
                 return 0;
         }
         if (channel->close_code < 0 && is_to_blame(channel, c))

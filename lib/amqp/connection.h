@@ -65,15 +65,16 @@ typedef struct chore {
         bool wanted; /* false: undo and forget */
         bool durable, auto_delete, fanout;
         unsigned expires_ms;
-        char *queue;         /* owned; "": no queue, only the exchange */
-        char *exchange;      /* owned; NULL: no binding */
-        char *binding_key;   /* owned */
-        char tag[16];        /* CHORE_CONSUME: the consumer's */
-        bool spared;         /* it was done once more instead of failing */
-        unsigned done_in;    /* the channel's incarnation it was done in; 0: it is to be done */
-        int64_t retry_ms;    /* the last wait before trying again; doubles */
-        cel_time retry_at;   /* it failed; not before then */
-        cel_future *outcome; /* owned; of the first try, or of undoing */
+        char *queue;            /* owned; "": no queue, only the exchange */
+        char *exchange;         /* owned; NULL: no binding */
+        char *binding_key;      /* owned */
+        cel_headers *arguments; /* owned; of the queue */
+        char tag[16];           /* CHORE_CONSUME: the consumer's */
+        bool spared;            /* it was done once more instead of failing */
+        unsigned done_in;       /* the channel's incarnation it was done in; 0: it is to be done */
+        int64_t retry_ms;       /* the last wait before trying again; doubles */
+        cel_time retry_at;      /* it failed; not before then */
+        cel_future *outcome;    /* owned; of the first try, or of undoing */
         char error_text[ERROR_TEXT_BYTES];
 } chore;
 

@@ -33,7 +33,7 @@ typedef struct cel__delivery {
 } cel__delivery;
 
 typedef struct cel__subscription_options {
-        const cel_queue *queues; /* declared (if `declare`), then consumed, in this order; copied */
+        const cel_queue *queues; /* declared, with what the URL says about queues; then consumed; copied */
         unsigned queues_n;
         unsigned
                 prefetch; /* deliveries that may be unsettled, for each queue, at most 65,535; 0: any number */
@@ -45,10 +45,12 @@ typedef struct cel__subscription_options {
 
 /* What the URL says about how queues are to be, for those who declare some. */
 typedef struct cel__driver_settings {
-        bool durable, auto_delete;      /* shared queues and their exchanges */
-        unsigned transient_expires_ms;  /* queues of one process: reply and fanout queues; 0: never */
-        int64_t missing_reply_queue_ms; /* for how long to try to reply to a queue that is not there */
-        bool reply_mandatory;           /* find out whether a reply has reached its queue */
+        bool durable, auto_delete;        /* shared queues and their exchanges */
+        cel_headers *arguments;           /* of shared queues; lives as long as the bus; NULL: none */
+        cel_headers *transient_arguments; /* likewise, of queues of one process */
+        unsigned transient_expires_ms;    /* queues of one process: reply and fanout queues; 0: never */
+        int64_t missing_reply_queue_ms;   /* for how long to try to reply to a queue that is not there */
+        bool reply_mandatory;             /* find out whether a reply has reached its queue */
 } cel__driver_settings;
 
 struct cel__driver {

@@ -39,7 +39,7 @@ typedef struct errand {
         void (*free_arg)(void *arg);
 } errand;
 
-/* A copy of a cel_queue, with its strings. */
+/* A copy of a cel_queue, with its strings. Its arguments are the driver's settings, which live as long as the bus. */
 typedef struct declaration {
         cel_queue queue;
         cel__errands *errands; /* borrowed, from the errand */

@@ -5,7 +5,7 @@
  * acknowledgements. */
 #include "amqp/amqp.h"
 #include "base/assert.h"
-#include "driver/driver.h"
+#include "driver/settings.h"
 #include "rt/ctx.h"
 
 #include <errno.h>
@@ -18,10 +18,6 @@ enum {
         HEARTBEAT_S = 60, /* oslo.messaging's heartbeat_timeout_threshold */
         HEARTBEAT_S_MAX = 3600,
         BODY_BYTES_MAX = 128 * 1024 * 1024, /* RabbitMQ's own limit by default */
-        TRANSIENT_TTL_S = 1800,
-        TRANSIENT_TTL_S_MAX = 2000000, /* it is sent in ms, as a signed number of 32 bits */
-        MISSING_CONSUMER_S = 60,
-        MISSING_CONSUMER_S_MAX = 86400,
 };
 
 /* Under oslo.messaging's names (its [oslo_messaging_rabbit] group). */
@@ -33,11 +29,7 @@ static const char *const option_names[] = {
         "ssl_enforce_hostname_verification",
         "heartbeat_timeout_threshold",
         "rabbit_login_method",
-        "amqp_durable_queues",
-        "amqp_auto_delete",
-        "rabbit_transient_queues_ttl",
-        "kombu_missing_consumer_retry_timeout",
-        "direct_mandatory_flag",
+        SETTINGS_OPTION_NAMES,
         NULL,
 };
 
@@ -124,36 +116,17 @@ static int options_of(const cel__url *url, cel__amqp_options *options, char *err
         return r < 0 ? r : 0;
 }
 
-/* How queues are to be. */
-static int settings_of(const cel__url *url, cel__driver_settings *settings, char *error, size_t error_bytes)
-{
-        int64_t transient_s = TRANSIENT_TTL_S, missing_s = MISSING_CONSUMER_S;
-
-        *settings = (cel__driver_settings){.reply_mandatory = true};
-        int r = cel__url_get_bool(url, "amqp_durable_queues", &settings->durable, error, error_bytes);
-        if (r >= 0)
-                r = cel__url_get_bool(url, "amqp_auto_delete", &settings->auto_delete, error, error_bytes);
-        if (r >= 0)
-                r = cel__url_get_bool(url, "direct_mandatory_flag", &settings->reply_mandatory, error,
-                                      error_bytes);
-        if (r >= 0)
-                r = cel__url_get_int(url, "rabbit_transient_queues_ttl", 0, TRANSIENT_TTL_S_MAX, &transient_s,
-                                     error, error_bytes);
-        if (r >= 0)
-                r = cel__url_get_int(url, "kombu_missing_consumer_retry_timeout", 0, MISSING_CONSUMER_S_MAX,
-                                     &missing_s, error, error_bytes);
-        settings->transient_expires_ms = (unsigned)transient_s * 1000;
-        settings->missing_reply_queue_ms = missing_s * 1000;
-        return r < 0 ? r : 0;
-}
-
 static int rabbit_check(const cel__url *url, char *why, size_t why_bytes)
 {
         cel__amqp_options options;
         cel__driver_settings settings;
         int r = options_of(url, &options, why, why_bytes);
 
-        return r < 0 ? r : settings_of(url, &settings, why, why_bytes);
+        if (r >= 0)
+                r = settings_read(url, &settings, why, why_bytes);
+        if (r >= 0)
+                settings_fini(&settings);
+        return r;
 }
 
 static const cel__driver_settings *rabbit_settings(void *bus)
@@ -180,6 +153,7 @@ static void rabbit_unref(rabbit *r)
 {
         if (--r->refs > 0)
                 return;
+        settings_fini(&r->settings);
         cel__url_free(r->url);
         free(r);
 }
@@ -216,7 +190,7 @@ static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
         bus->loop = ctx->loop;
         char why[256];
         bus->url = cel__url_ref(url);
-        int r = settings_of(url, &bus->settings, why, sizeof(why));
+        int r = settings_read(url, &bus->settings, why, sizeof(why));
         if (r < 0)
                 cel_fail(ctx, r, "transport URL: %s", why);
         else

@@ -368,7 +368,8 @@ static int list_queues(cel_ctx *ctx, const cel__driver_settings *settings,
                                             .exchange = o->exchange ? o->exchange : "openstack",
                                             .binding_key = key,
                                             .durable = o->durable || settings->durable,
-                                            .auto_delete = o->auto_delete || settings->auto_delete};
+                                            .auto_delete = o->auto_delete || settings->auto_delete,
+                                            .arguments = settings->arguments};
                 }
         }
         return list->n > 0 ? 0 : cel_fail(ctx, CEL_EINVAL, "no topics or no priorities to listen to");

@@ -107,7 +107,8 @@ static int publish(cel_ctx *ctx, const cel_notifier *notifier, const char *topic
                            .exchange = notifier->exchange,
                            .binding_key = key,
                            .durable = notifier->settings.durable,
-                           .auto_delete = notifier->settings.auto_delete};
+                           .auto_delete = notifier->settings.auto_delete,
+                           .arguments = notifier->settings.arguments};
         cel_message message = {.exchange = notifier->exchange,
                                .routing_key = key,
                                .content_type = "application/json",

@@ -281,7 +281,9 @@ static void on_delivery(void *arg, const cel__delivery *arrived)
 static int subscribe(cel_ctx *ctx, void *arg)
 {
         callers *c = arg;
-        cel_queue queue = {.name = c->reply_queue, .expires_ms = c->settings.transient_expires_ms};
+        cel_queue queue = {.name = c->reply_queue,
+                           .expires_ms = c->settings.transient_expires_ms,
+                           .arguments = c->settings.transient_arguments};
         cel__subscription_options options = {
                 .queues = &queue, .queues_n = 1, .on_delivery = on_delivery, .arg = c};
         void *subscription;

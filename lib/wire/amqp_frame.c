@@ -148,6 +148,26 @@ int cel__method_decode(const cel__frame *frame, amqp_pool_t *pool, amqp_method_n
         return 0;
 }
 
+int cel__table_from_headers(const cel_headers *headers, amqp_pool_t *pool, amqp_table_t *ret_table)
+{
+        amqp_table_t table = {0};
+        size_t n = 0, at = 0;
+        const uint8_t *bytes = headers ? cel__headers_bytes(headers, &n) : NULL;
+        amqp_bytes_t encoded;
+
+        if (n > 0) {
+                amqp_pool_alloc_bytes(pool, n + 4, &encoded);
+                if (!encoded.bytes)
+                        return CEL_ENOMEM;
+                cel__put_u32(encoded.bytes, (uint32_t)n);
+                memcpy((uint8_t *)encoded.bytes + 4, bytes, n);
+                if (amqp_decode_table(encoded, pool, &table, &at) != AMQP_STATUS_OK)
+                        return CEL_EINVAL;
+        }
+        *ret_table = table;
+        return 0;
+}
+
 char *cel__amqp_string(amqp_bytes_t bytes)
 {
         char *copy = malloc(bytes.len + 1);

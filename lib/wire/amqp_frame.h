@@ -48,6 +48,10 @@ int cel__frame_parse(const uint8_t *bytes, size_t n, size_t frame_bytes_max, cel
 int cel__method_decode(const cel__frame *frame, amqp_pool_t *pool, amqp_method_number_t *ret_id,
                        void **ret_method);
 
+/* `headers`, which may be NULL, as a table of librabbitmq's, in `pool`.
+ * Errors: CEL_ENOMEM, CEL_EINVAL (it cannot be read). */
+int cel__table_from_headers(const cel_headers *headers, amqp_pool_t *pool, amqp_table_t *ret_table);
+
 /* A copy as a C string, which is yours; it ends at the first zero byte. NULL: out of memory. */
 char *cel__amqp_string(amqp_bytes_t bytes);
 

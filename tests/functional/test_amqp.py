@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from oracle import notification
-from parts import PATIENCE_S, Certificates, process, program
+from parts import PATIENCE_S, Certificates, Publisher, process, program
 from parts.rabbitmq import USER
 from parts.waiting import Feed
 
@@ -36,7 +36,7 @@ def listening(bus, handler_ms=0, **options):
     for stream, feed in (listener.stdout, lines), (listener.stderr, log):
         process.follow(stream, lambda line, feed=feed: feed.close() if line is None else feed.append(line))
     try:
-        assert lines.get(0) == 'CEL_OK '
+        lines.first(lambda line: line == 'CEL_OK ')
         yield lines, log
         listener.stdin.write('end\n')
         listener.stdin.close()
@@ -286,3 +286,22 @@ def test_a_queue_that_is_not_restored_costs_the_others_nothing(bus):
         assert lines.get(3) == 'begins id-2'
     assert lines.items(1) == ['begins id-1', 'ends id-1 CEL_OK', 'begins id-2', 'ends id-2 CEL_OK', 'CEL_OK ']
     assert bus.queue('notifications.info')[:3] == bus.queue('notifications.error')[:3] == (0, 0, 0)
+
+
+QUORUM = {'rabbit_quorum_queue': 'true', 'rabbit_quorum_delivery_limit': '3'}
+
+
+@pytest.mark.parametrize('first', ['listener', 'sender'])
+def test_quorum_queues_are_those_of_oslo_messaging(bus, first):
+    """Each declares exchange and queues; the broker refuses the second one if it does not do as the first."""
+    if first == 'sender':
+        with Publisher(bus, **QUORUM) as publisher:
+            publisher.notify('compute.instance.create.end', {'number': 1})
+    with listening(bus, **QUORUM) as (lines, _):
+        if first == 'listener':
+            with Publisher(bus, **QUORUM) as publisher:
+                publisher.notify('compute.instance.create.end', {'number': 1})
+        lines.first(lambda line: line.startswith('begins '))
+    assert bus.queue('notifications.info') == (0, 0, 0, True)
+    assert bus.broker.evaluate(f"[amqqueue:get_type(Q) || Q <- rabbit_amqqueue:list(<<\"{bus.name}\">>)]") == (
+        '[rabbit_quorum_queue,rabbit_quorum_queue]')

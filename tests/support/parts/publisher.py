@@ -9,8 +9,10 @@ class Publisher:
     """An oslo.messaging notifier. Its driver `messagingv2` wraps notifications in oslo's envelope, `messaging` does not."""
 
     def __init__(self, bus, driver='messagingv2', exchange='nova', topic='notifications', durable=False,
-                 compression=None):
-        options = {'amqp_durable_queues': 'true'} if durable else {}
+                 compression=None, **options):
+        """`options` become the transport URL's query."""
+        if durable:
+            options['amqp_durable_queues'] = 'true'
         if compression:
             options['kombu_compression'] = compression
         oslo_messaging.set_transport_defaults(exchange)
