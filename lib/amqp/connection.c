@@ -40,9 +40,18 @@ void conn_enter_locked(cel__amqp *amqp, conn_state next)
         if (!may_enter[amqp->state][next])
                 cel__misuse("AMQP connection %s cannot go from %s to %s", amqp->name, state_name[amqp->state],
                             state_name[next]);
-        cel_debug(NULL, "AMQP-STATE", "%s: %s -> %s", amqp->name, state_name[amqp->state], state_name[next]);
         amqp->state = next;
         conn_wake_publishers_locked(amqp);
+}
+
+void conn_tell_state(cel__amqp *amqp)
+{
+        conn_state state = amqp->state; /* changes on this loop only */
+
+        if (state != amqp->told_state)
+                cel_debug(NULL, "AMQP-STATE", "%s: %s -> %s", amqp->name, state_name[amqp->told_state],
+                          state_name[state]);
+        amqp->told_state = state;
 }
 
 bool conn_is_open(conn_state state)
@@ -90,7 +99,7 @@ int conn_error_of_reply(unsigned reply_code)
 static void want_locked(cel__amqp *amqp)
 {
         if (amqp->poller)
-                cel__poller_want(amqp->poller, CEL__READABLE | amqp->poll_for);
+                cel__poller_want(amqp->poller, CEL__READABLE | amqp->read_needs | amqp->write_needs);
 }
 
 int conn_flush_locked(cel__amqp *amqp)
@@ -103,7 +112,7 @@ int conn_flush_locked(cel__amqp *amqp)
                                                          cel__buf_used(&amqp->out), &needs);
 
                 if (n == CEL_EAGAIN) {
-                        amqp->poll_for = needs;
+                        amqp->write_needs = needs;
                         return 0;
                 }
                 if (n < 0)
@@ -111,7 +120,7 @@ int conn_flush_locked(cel__amqp *amqp)
                 cel__buf_consume(&amqp->out, (size_t)n);
                 amqp->written_at = cel_clock_now(cel__runtime_clock(amqp->runtime));
         }
-        amqp->poll_for = 0;
+        amqp->write_needs = 0;
         cel__buf_clear(&amqp->out, OUT_BYTES_KEEP);
         if (!cel__list_empty(&amqp->publishers))
                 conn_wake_publishers_locked(amqp);
@@ -206,6 +215,7 @@ static void on_blocked(cel__amqp *amqp, bool blocked, amqp_bytes_t reason)
         if (amqp->state == (blocked ? CONN_OPEN : CONN_BLOCKED))
                 conn_enter_locked(amqp, blocked ? CONN_BLOCKED : CONN_OPEN);
         pthread_mutex_unlock(&amqp->mutex);
+        conn_tell_state(amqp);
         if (blocked)
                 cel_warn(NULL, "TRANSPORT-BLOCKED", "%s: the broker takes no messages: %.*s", amqp->name,
                          (int)reason.len, (const char *)reason.bytes);
@@ -316,11 +326,11 @@ static ssize_t read_once(cel__amqp *amqp)
         }
         pthread_mutex_lock(&amqp->mutex);
         ssize_t n = amqp->stream->ops->try_read(amqp->stream, room, READ_BYTES, &needs);
+        /* TLS may want to say something before it can listen. */
+        amqp->read_needs = n == CEL_EAGAIN && needs == CEL__WRITABLE ? CEL__WRITABLE : 0;
         if (n > 0)
                 amqp->read_at = cel_clock_now(cel__runtime_clock(amqp->runtime));
-        else if (n == CEL_EAGAIN && needs == CEL__WRITABLE)
-                amqp->poll_for = CEL__WRITABLE; /* TLS wants to say something before it can listen */
-        else if (n <= 0 && n != CEL_EAGAIN)
+        else if (n != CEL_EAGAIN)
                 snprintf(text, sizeof(text), "%s",
                          n == 0 ? "the broker ended the connection" : amqp->stream->error);
         pthread_mutex_unlock(&amqp->mutex);
@@ -352,7 +362,7 @@ static void pump(cel__amqp *amqp)
 }
 
 /* Read what there is, and keep the poller in step with what reading and writing need. */
-static void read_here(cel__amqp *amqp)
+void conn_read(cel__amqp *amqp)
 {
         if (amqp->stream)
                 pump(amqp);
@@ -365,7 +375,7 @@ static void read_here(cel__amqp *amqp)
 
 static void on_pump(cel__deferred *deferred)
 {
-        read_here(cel__container(deferred, cel__amqp, pump));
+        conn_read(cel__container(deferred, cel__amqp, pump));
 }
 
 static void on_ready(void *arg, int events)
@@ -375,7 +385,7 @@ static void on_ready(void *arg, int events)
         /* TLS may have to read before it can write, and to write before it can read: both are tried. */
         if ((events & CEL__WRITABLE) || amqp->tls)
                 flush_here(amqp);
-        read_here(amqp);
+        conn_read(amqp);
 }
 
 int conn_attach(cel__amqp *amqp, cel__stream *stream)
@@ -386,7 +396,7 @@ int conn_attach(cel__amqp *amqp, cel__stream *stream)
                 return r;
         pthread_mutex_lock(&amqp->mutex);
         amqp->stream = stream;
-        amqp->poll_for = 0;
+        amqp->read_needs = amqp->write_needs = 0;
         amqp->silent = amqp->wedge_told = amqp->blocked = amqp->unsettled = false;
         amqp->heartbeat_s = 0;
         amqp->read_at = amqp->written_at = cel_clock_now(cel__runtime_clock(amqp->runtime));
@@ -458,6 +468,7 @@ void conn_lost(cel__amqp *amqp, int code, const char *format, ...)
         if (amqp->state != CONN_DOWN)
                 conn_enter_locked(amqp, CONN_DOWN);
         pthread_mutex_unlock(&amqp->mutex);
+        conn_tell_state(amqp);
 
         cel__buf_clear(&amqp->in, 0);
         fail_expectation(&amqp->expected);

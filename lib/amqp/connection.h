@@ -140,6 +140,7 @@ struct cel__amqp {
         cel_task *supervisor;   /* owned reference */
         cel_channel *attention; /* owned; holds at most one token: "supervisor, look again" */
         bool closing;           /* cel__amqp_close() was called */
+        conn_state told_state;  /* to the log */
         int failure;            /* why it is down; 0 while it is up */
         char failure_text[ERROR_TEXT_BYTES];
 
@@ -161,7 +162,8 @@ struct cel__amqp {
         conn_state state;
         cel__stream *stream;  /* owned; NULL while down */
         cel__buf out;         /* whole frames that were not written yet */
-        int poll_for;         /* what writing needs: 0 or CEL__READABLE or CEL__WRITABLE */
+        int write_needs;      /* what writing waits for: 0 or CEL__READABLE or CEL__WRITABLE */
+        int read_needs;       /* what reading waits for beside CEL__READABLE: 0 or CEL__WRITABLE */
         cel__list publishers; /* of cel__waiter: who wait until they may publish, or until it is open */
         cel_time written_at, read_at;
         unsigned heartbeat_s; /* agreed; 0: none */
@@ -175,7 +177,7 @@ struct cel__amqp {
 
 /* --- connection.c ----------------------------------------------------------------------------- */
 
-/* Go to another state; the one door. With the mutex held. */
+/* Go to another state; the one door. With the mutex held; conn_tell_state() after that. */
 void conn_enter_locked(cel__amqp *amqp, conn_state next);
 
 /* Take on a new stream and watch it.
@@ -216,6 +218,12 @@ void conn_wake_publishers_locked(cel__amqp *amqp);
 void conn_attention(cel__amqp *amqp);
 
 bool conn_is_open(conn_state state);
+
+/* Read what has come. On the hub. */
+void conn_read(cel__amqp *amqp);
+
+/* Log the state, if it is news. On the loop, without the mutex: whoever writes the log may publish. */
+void conn_tell_state(cel__amqp *amqp);
 
 /* Map what the broker says about a channel (a reply code, AMQP section 1.3 "Constants") to ours. */
 int conn_error_of_reply(unsigned reply_code);

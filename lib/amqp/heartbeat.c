@@ -18,44 +18,48 @@ static int64_t period_ns(const cel__amqp *amqp)
 }
 
 /* May the guardian heartbeat on behalf of a busy loop? With the mutex held. */
-static bool loop_is_trusted_locked(cel__amqp *amqp, cel_time now)
+static bool loop_is_trusted(const cel__amqp *amqp, int64_t busy_ms)
 {
-        int64_t busy_ms = cel__loop_busy_ms(amqp->loop, now);
+        return busy_ms < cel__runtime_wedge_ms_max(amqp->runtime);
+}
 
-        if (busy_ms < cel__runtime_wedge_ms_max(amqp->runtime))
-                return true;
-        if (!amqp->wedge_told)
-                cel_error(NULL, "LOOP-WEDGED",
-                          "%s: its loop has been stuck for %lld ms: no more heartbeats, the broker will give "
-                          "its work to others",
-                          amqp->name, (long long)busy_ms);
-        amqp->wedge_told = true;
-        return false;
+/* A heartbeat is due. With the mutex held. */
+static void send_locked(cel__amqp *amqp)
+{
+        /* What the loop has no time to send is as good as a heartbeat. */
+        if (cel__buf_used(&amqp->out) == 0)
+                cel__frame_put_heartbeat(&amqp->out);
+        if (conn_flush_locked(amqp) < 0 || cel__buf_used(&amqp->out) > 0)
+                conn_flush_later_locked(amqp);
 }
 
 static cel_time on_due(cel__ward *ward, cel_time now)
 {
         cel__amqp *amqp = cel__container(ward, cel__amqp, ward);
-        int64_t period = period_ns(amqp);
+        int64_t period = period_ns(amqp), busy_ms = cel__loop_busy_ms(amqp->loop, now);
+        bool trusted = loop_is_trusted(amqp, busy_ms), news = false;
 
         pthread_mutex_lock(&amqp->mutex);
         cel_time next = {amqp->written_at.ns + period};
         if (next.ns <= now.ns) {
                 next.ns = now.ns + period;
-                if (amqp->stream && loop_is_trusted_locked(amqp, now)) {
-                        /* What the loop has no time to send is as good as a heartbeat. */
-                        if (cel__buf_used(&amqp->out) == 0)
-                                cel__frame_put_heartbeat(&amqp->out);
-                        if (conn_flush_locked(amqp) < 0 || cel__buf_used(&amqp->out) > 0)
-                                conn_flush_later_locked(amqp);
-                }
+                if (amqp->stream && trusted)
+                        send_locked(amqp);
+                news = amqp->stream && !trusted && !amqp->wedge_told;
+                amqp->wedge_told |= news;
         }
         /* Two periods without a byte, and nobody is busy instead of reading them: the peer is silent. */
-        if (now.ns - amqp->read_at.ns > 4 * period && cel__loop_busy_ms(amqp->loop, now) == 0) {
+        if (now.ns - amqp->read_at.ns > 4 * period && busy_ms == 0) {
                 amqp->silent = true;
                 conn_flush_later_locked(amqp);
         }
         pthread_mutex_unlock(&amqp->mutex);
+
+        if (news) /* told without the mutex: whoever writes the log may publish */
+                cel_error(NULL, "LOOP-WEDGED",
+                          "%s: its loop has been stuck for %lld ms: no more heartbeats, the broker will give "
+                          "its work to others",
+                          amqp->name, (long long)busy_ms);
         return next;
 }
 
@@ -77,13 +81,25 @@ void heartbeat_stop(cel__amqp *amqp)
         amqp->warded = false;
 }
 
-void heartbeat_check(cel__amqp *amqp)
+static bool is_silent(cel__amqp *amqp)
 {
         pthread_mutex_lock(&amqp->mutex);
-        int64_t quiet_ns = cel_clock_now(cel__runtime_clock(amqp->runtime)).ns - amqp->read_at.ns;
-        /* It may have spoken since the guardian looked. */
-        bool lost = amqp->silent && amqp->stream && quiet_ns > 4 * period_ns(amqp);
+        bool silent = amqp->silent;
         amqp->silent = false;
+        pthread_mutex_unlock(&amqp->mutex);
+        return silent;
+}
+
+void heartbeat_check(cel__amqp *amqp)
+{
+        if (!is_silent(amqp))
+                return;
+        conn_read(
+                amqp); /* it may have spoken, and nobody listened yet: this thread may have been kept from running */
+
+        pthread_mutex_lock(&amqp->mutex);
+        int64_t quiet_ns = cel_clock_now(cel__runtime_clock(amqp->runtime)).ns - amqp->read_at.ns;
+        bool lost = amqp->stream && quiet_ns > 4 * period_ns(amqp);
         pthread_mutex_unlock(&amqp->mutex);
         if (lost)
                 conn_lost(amqp, CEL_ETIMEDOUT, "the broker has not been heard for %lld s",

@@ -36,6 +36,7 @@ static void enter(cel__amqp *amqp, conn_state next)
         pthread_mutex_lock(&amqp->mutex);
         conn_enter_locked(amqp, next);
         pthread_mutex_unlock(&amqp->mutex);
+        conn_tell_state(amqp);
 }
 
 static uint16_t port_of(const cel__url_host *host)
@@ -89,6 +90,7 @@ static void open_up(cel__amqp *amqp)
         if (amqp->blocked)
                 conn_enter_locked(amqp, CONN_BLOCKED);
         pthread_mutex_unlock(&amqp->mutex);
+        conn_tell_state(amqp);
 }
 
 static int connect_once(cel_ctx *ctx, cel__amqp *amqp, const cel__url_host *host)
@@ -108,6 +110,7 @@ static int connect_once(cel_ctx *ctx, cel__amqp *amqp, const cel__url_host *host
                 conn_note_failure_locked(amqp, r, cel_ctx_error_text(ctx, r));
                 conn_enter_locked(amqp, CONN_DOWN);
                 pthread_mutex_unlock(&amqp->mutex);
+                conn_tell_state(amqp);
                 return r;
         }
         enter(amqp, CONN_GREETING);
