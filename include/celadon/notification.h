@@ -44,8 +44,10 @@ typedef struct cel_notification_listener_options {
         const char *const *topics;     /* NULL-terminated; NULL: {"notifications"} */
         const char *const *priorities; /* NULL-terminated, lower case; NULL: all seven of oslo.messaging */
         const char *pool; /* a queue of one's own, which gets a copy of everything; NULL: the shared queues */
-        bool durable;     /* amqp_durable_queues of the senders: the two must agree; or as the URL says */
-        bool auto_delete; /* amqp_auto_delete of the senders: likewise */
+        /* amqp_durable_queues of the senders: the two must agree; or as the URL says. A queue that exists and is not durable
+         * is listened to all the same, with a warning; false for one that is durable is CEL_ECONFLICT. */
+        bool durable;
+        bool auto_delete;   /* amqp_auto_delete of the senders: likewise */
         bool allow_requeue; /* oslo.messaging's allow_requeue */
         /* Handlers at once, 1 to 65,535; 0: 64. The bus sends at most twice as many messages ahead, from each
          * queue; one that has waited for a handler for 5 minutes is given back. */

@@ -47,6 +47,7 @@ typedef struct cel__amqp_channel_options {
         bool confirms;     /* for publishing */
         uint16_t prefetch; /* for consuming: deliveries that may be unsettled, for each consumer; 0: no limit
                             */
+        bool durable_optional; /* what exists and is not durable is declared so, with a warning, as oslo.messaging does */
         /* Called on the loop, outside any task: must not wait. */
         void (*on_delivery)(void *arg, cel__amqp_delivery *delivery);
         void *arg; /* borrowed */

@@ -340,8 +340,24 @@ static void chore_failed(cel_ctx *ctx, cel__amqp_channel *channel, chore *c, int
                                       c->retry_ms / 2 + (int64_t)cel__random_below((uint64_t)c->retry_ms));
 }
 
+/* Queue or exchange exist and are not durable. Who may do without declares them so (oslo-wire section 15.6). */
+static bool falls_back(cel__amqp_channel *channel, chore *c)
+{
+        if (!channel->options.durable_optional || !c->durable || !same_arguments(c->arguments, NULL) ||
+            channel->close_code != CEL_ECONFLICT ||
+            !strstr(channel->close_text, "inequivalent arg 'durable'"))
+                return false;
+        c->durable = false;
+        cel_warn(NULL, "TRANSPORT-NOT-DURABLE",
+                 "%s: queue \"%s\" or its exchange exists and is not durable: a restart of the broker loses "
+                 "what is "
+                 "queued",
+                 channel->amqp->name, c->queue);
+        return true;
+}
+
 /* The broker has closed the channel while it did `c`: is that the end of this try? If not, it is done once more. */
-static bool is_to_blame(const cel__amqp_channel *channel, chore *c)
+static bool is_to_blame(cel__amqp_channel *channel, chore *c)
 {
         if (channel->close_method != 0 && channel->close_method != channel->asked)
                 return false; /* an acknowledgement, say, was at fault */
@@ -350,7 +366,7 @@ static bool is_to_blame(const cel__amqp_channel *channel, chore *c)
                         true; /* it may be no fault of ours; or the queue was deleted after it was declared */
                 return false;
         }
-        return true;
+        return !falls_back(channel, c);
 }
 
 static int undo_chore(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)

@@ -305,6 +305,7 @@ static int declare_queue(cel_ctx *ctx, subscription *s, const cel__subscription_
         cel__amqp_channel *channel;
         int r = cel__amqp_channel_open(ctx, s->amqp,
                                        &(cel__amqp_channel_options){.prefetch = (uint16_t)options->prefetch,
+                                                                    .durable_optional = true,
                                                                     .on_delivery = on_delivery,
                                                                     .arg = s},
                                        &channel);

@@ -305,3 +305,13 @@ def test_quorum_queues_are_those_of_oslo_messaging(bus, first):
     assert bus.queue('notifications.info') == (0, 0, 0, True)
     assert bus.broker.evaluate(f"[amqqueue:get_type(Q) || Q <- rabbit_amqqueue:list(<<\"{bus.name}\">>)]") == (
         '[rabbit_quorum_queue,rabbit_quorum_queue]')
+
+
+def test_a_queue_that_is_not_durable_is_listened_to_with_a_warning(bus):
+    """As current versions of oslo.messaging do."""
+    with Publisher(bus) as publisher:
+        publisher.notify('compute.instance.create.end', {'number': 1})
+        with listening(bus, amqp_durable_queues='true') as (lines, log):
+            lines.first(lambda line: line.startswith('begins '))
+            log.first(lambda line: 'TRANSPORT-NOT-DURABLE' in line and '"notifications.info"' in line)
+    assert bus.queue('notifications.info') == (0, 0, 0, False)
