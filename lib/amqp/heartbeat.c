@@ -17,7 +17,7 @@ static int64_t period_ns(const cel__amqp *amqp)
         return (int64_t)amqp->heartbeat_s * CEL_NS_PER_S / 2;
 }
 
-/* May the guardian heartbeat on behalf of a busy loop? With the mutex held. */
+/* May the guardian heartbeat on behalf of a busy loop? */
 static bool loop_is_trusted(const cel__amqp *amqp, int64_t busy_ms)
 {
         return busy_ms < cel__runtime_wedge_ms_max(amqp->runtime);
