@@ -5,6 +5,7 @@
  * overwrites a place; a chain that leads to an overwritten place ends there, because the place's number (a
  * count that never repeats) does not match. */
 #include "base/seen.h"
+#include "base/hash.h"
 
 #include <celadon/error.h>
 #include <stdlib.h>
@@ -59,10 +60,10 @@ cel__seen *cel__seen_free(cel__seen *s)
  * duplicate. */
 static void hash_id(const char *id, uint64_t hash[2])
 {
-        hash[0] = UINT64_C(0xcbf29ce484222325);
+        hash[0] = CEL__HASH_NONE;
         hash[1] = UINT64_C(0x9ae16a3b2f90404f);
         for (; *id; id++) {
-                hash[0] = (hash[0] ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
+                hash[0] = cel__hash_add(hash[0], (unsigned char)*id);
                 hash[1] = (hash[1] ^ (unsigned char)*id) * UINT64_C(0x9e3779b97f4a7c15);
                 hash[1] ^= hash[1] >> 32;
         }

@@ -9,6 +9,7 @@
  * that is stuck may outlive the runtime; so the names do too, but for their clock. */
 #include "net/names.h"
 #include "base/assert.h"
+#include "base/hash.h"
 #include "rt/ctx.h"
 #include "rt/runtime.h"
 
@@ -60,10 +61,10 @@ typedef struct name {
 
 static cel__list *bucket_of(names *all, const char *host)
 {
-        uint32_t hash = 2166136261u; /* FNV-1a */
+        uint64_t hash = CEL__HASH_NONE;
 
         for (; *host; host++)
-                hash = (hash ^ (uint32_t)tolower((unsigned char)*host)) * 16777619u;
+                hash = cel__hash_add(hash, (unsigned char)tolower((unsigned char)*host));
         return &all->buckets[hash % BUCKETS];
 }
 

@@ -16,6 +16,7 @@
  * Where upstream's rules lose messages, ours do not: a redelivered copy of a handled message is acknowledged
  * (upstream leaves it unsettled, and any other message with that id as well), and the queue alone says which priorities are listened to. */
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/seen.h"
 #include "notify/job.h"
 #include "rt/runtime.h"
@@ -148,10 +149,10 @@ static bool was_handled(const job *j)
 
 static cel__list *running_with(cel_notification_listener *listener, const char *id)
 {
-        uint32_t hash = 2166136261u; /* FNV-1a */
+        uint64_t hash = CEL__HASH_NONE;
 
         for (; *id; id++)
-                hash = (hash ^ (unsigned char)*id) * 16777619u;
+                hash = cel__hash_add(hash, (unsigned char)*id);
         return &listener->running_by_id[hash % RUNNING_BUCKETS];
 }
 
