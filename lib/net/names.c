@@ -21,7 +21,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { BUCKETS = 256, FILES_LOOK_MS = 1000 };
+enum { BUCKETS = 256, FILES_LOOK_MS = 1000, POOL_THREADS_MAX = 4, POOL_QUEUE_MAX = 1000 };
 
 /* What tells that a file has changed. */
 typedef struct stamp {
@@ -32,6 +32,7 @@ typedef struct stamp {
 
 typedef struct names {
         cel__attachment attachment;
+        cel_pool *pool;        /* owned; the system is asked there */
         pthread_mutex_t mutex; /* of all below */
         unsigned refs;         /* the runtime's, and one for each question under way */
         bool closed;           /* the runtime is gone, and its clock */
@@ -200,6 +201,7 @@ static void names_free(cel__attachment *attachment)
 {
         names *all = cel__container(attachment, names, attachment);
 
+        cel_pool_free(all->pool); /* its jobs need the rest */
         pthread_mutex_lock(&all->mutex);
         all->closed = true;
         forget_all(all);
@@ -217,6 +219,11 @@ static names *names_new(cel_runtime *runtime)
 
         if (!all)
                 return NULL;
+        /* Hosts that do not answer hold up names only. */
+        if (cel_pool_new(runtime, "cel-dns", POOL_THREADS_MAX, POOL_QUEUE_MAX, &all->pool) < 0) {
+                free(all);
+                return NULL;
+        }
         all->attachment.free = names_free;
         pthread_mutex_init(&all->mutex, NULL);
         all->refs = 1;
@@ -308,22 +315,15 @@ static void end_job(void *arg)
 static int lead_locked(cel_ctx *ctx, name *n)
 {
         names *all = n->all;
-        cel_pool *pool;
 
         n->asked = true;
         n->refs++;
         all->refs++;
         all->stats.misses++;
         pthread_mutex_unlock(&all->mutex);
-        int r = cel__runtime_dns_pool(ctx->runtime, &pool);
-        if (r < 0) {
-                end_job(n);
-                cel_fail(ctx, r, "no memory for the pool that resolves names");
-        } else {
-                r = cel_offload(ctx, pool, ask, n, end_job, NULL);
-                if (r >= 0)
-                        end_job(n); /* on an error, the pool calls it */
-        }
+        int r = cel_offload(ctx, all->pool, ask, n, end_job, NULL);
+        if (r >= 0)
+                end_job(n); /* on an error, the pool calls it */
         pthread_mutex_lock(&all->mutex);
         return r;
 }

@@ -14,8 +14,6 @@ enum {
         WEDGE_MS_MAX_DEFAULT = 120000,
         WATCHDOG_MS_DEFAULT = 50,
         WATCHDOG_MS_MAX = 24 * 3600 * 1000,
-        DNS_THREADS_MAX = 4,
-        DNS_QUEUE_MAX = 1000,
 #if defined(CEL__ASAN) || defined(CEL__TSAN)
         STACK_BYTES_DEFAULT = 256 * 1024,
 #else
@@ -126,7 +124,6 @@ cel_runtime *cel_runtime_free(cel_runtime *runtime)
         for (unsigned i = 0; i < CEL__SCOPES_KEPT; i++)
                 cel__scope_free(runtime->closed_scopes[i]);
         pthread_mutex_destroy(&runtime->closed_mutex);
-        cel_pool_free(atomic_load(&runtime->dns_pool));
         for (int i = 0; i < CEL__SLOTS; i++) {
                 cel__attachment *attached = atomic_load(&runtime->attached[i]);
 
@@ -213,25 +210,6 @@ void cel__runtime_task_leave(cel_runtime *runtime, cel__loop *loop)
         /* The first loop frees nothing before this loop's thread has ended. */
         if (atomic_fetch_sub(&runtime->tasks, 1) == 1 && !cel__loop_is_here(&runtime->loops[0]))
                 cel__loop_wake(&runtime->loops[0]);
-}
-
-int cel__runtime_dns_pool(cel_runtime *runtime, cel_pool **ret_pool)
-{
-        cel_pool *pool = atomic_load(&runtime->dns_pool);
-
-        if (!pool) {
-                cel_pool *first = NULL;
-                int r = cel_pool_new(runtime, "cel-dns", DNS_THREADS_MAX, DNS_QUEUE_MAX, &pool);
-
-                if (r < 0)
-                        return r;
-                if (!atomic_compare_exchange_strong(&runtime->dns_pool, &first, pool)) {
-                        cel_pool_free(pool); /* another thread was quicker */
-                        pool = first;
-                }
-        }
-        *ret_pool = pool;
-        return 0;
 }
 
 cel__attachment *cel__runtime_attached(cel_runtime *runtime, cel__slot slot)

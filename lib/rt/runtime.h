@@ -36,9 +36,8 @@ struct cel_runtime {
         cel__guardian *guardian;        /* owned */
         struct cel__watchdog *watchdog; /* owned; NULL: none */
         pthread_mutex_t pools_mutex;
-        cel__list pools;              /* offload pools that have not been freed, under pools_mutex */
-        cel_scope *system;            /* owned */
-        _Atomic(cel_pool *) dns_pool; /* owned; NULL until needed */
+        cel__list pools;   /* offload pools that have not been freed, under pools_mutex */
+        cel_scope *system; /* owned */
         _Atomic(cel__attachment *) attached[CEL__SLOTS]; /* owned; NULL until needed */
         cel_future *stop;                                /* owned; what cel_stop_future() gives out */
         _Atomic bool stop_taken;                         /* somebody asked for it, and so will end */
@@ -77,10 +76,6 @@ int64_t cel__runtime_wedge_ms_max(const cel_runtime *runtime);
  * Errors: CEL_EFULL, CEL_ECLOSED (the run has ended). */
 int cel__runtime_task_enter(cel_runtime *runtime, cel__loop *loop);
 void cel__runtime_task_leave(cel_runtime *runtime, cel__loop *loop);
-
-/* The named pool that all name resolution goes through; made when first asked for.
- * Errors: CEL_ENOMEM. */
-int cel__runtime_dns_pool(cel_runtime *runtime, cel_pool **ret_pool);
 
 /* What is in `slot`; NULL: nothing yet. From any thread. */
 cel__attachment *cel__runtime_attached(cel_runtime *runtime, cel__slot slot);

@@ -93,33 +93,55 @@ TEST(a_runtime_that_runs_again_has_tasks_of_its_own_again)
 typedef struct crowd {
         cel_runtime *runtime;
         pthread_barrier_t barrier;
+        unsigned freed;
 } crowd;
 
-static void *thread_asks_for_pool(void *arg)
-{
-        crowd *c = arg;
-        cel_pool *pool = NULL;
+typedef struct attached {
+        cel__attachment attachment;
+        unsigned *freed;
+} attached;
 
-        pthread_barrier_wait(&c->barrier);
-        return cel__runtime_dns_pool(c->runtime, &pool) < 0 ? NULL : pool;
+static void free_attached(cel__attachment *attachment)
+{
+        attached *a = cel__container(attachment, attached, attachment);
+
+        ++*a->freed;
+        free(a);
 }
 
-TEST(threads_that_ask_for_the_dns_pool_at_once_get_the_same)
+/* Returns what is in the slot then. */
+static void *thread_attaches(void *arg)
+{
+        crowd *c = arg;
+        attached *made = malloc(sizeof(*made));
+
+        *made = (attached){.attachment.free = free_attached, .freed = &c->freed};
+        pthread_barrier_wait(&c->barrier);
+        cel__attachment *there = cel__runtime_attach(c->runtime, CEL__SLOT_NAMES, &made->attachment);
+        if (there != &made->attachment)
+                free(made);
+        return there;
+}
+
+TEST(threads_that_attach_to_a_slot_at_once_get_the_same_and_it_is_freed_with_the_runtime)
 {
         crowd c;
 
         pthread_barrier_init(&c.barrier, NULL, 3);
         for (int round = 0; round < 200; round++) {
                 pthread_t threads[3];
-                void *pools[3];
+                void *there[3];
 
+                c.freed = 0;
                 CHECK_INT(cel_runtime_new(NULL, &c.runtime), 0);
                 for (int i = 0; i < 3; i++)
-                        CHECK_INT(pthread_create(&threads[i], NULL, thread_asks_for_pool, &c), 0);
+                        CHECK_INT(pthread_create(&threads[i], NULL, thread_attaches, &c), 0);
                 for (int i = 0; i < 3; i++)
-                        pthread_join(threads[i], &pools[i]);
-                CHECK(pools[0] != NULL && pools[0] == pools[1] && pools[1] == pools[2]);
+                        pthread_join(threads[i], &there[i]);
+                CHECK(there[0] != NULL && there[0] == there[1] && there[1] == there[2]);
+                CHECK(cel__runtime_attached(c.runtime, CEL__SLOT_NAMES) == there[0]);
                 cel_runtime_free(c.runtime);
+                CHECK_INT(c.freed, 1);
         }
         pthread_barrier_destroy(&c.barrier);
 }
