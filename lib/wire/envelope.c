@@ -7,6 +7,7 @@
 #include "wire/envelope.h"
 #include "wire/bytes.h"
 #include "wire/explain.h"
+#include "wire/version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,28 +60,6 @@ static int open_usual(const char *body, size_t n, cel__envelope *envelope)
         return 1;
 }
 
-/* Step over a number of at most nine digits and the dot behind it; -1 if there is none. */
-static int version_part(const char **at)
-{
-        size_t n = strspn(*at, "0123456789");
-        int value = n > 0 && n < 10 ? atoi(*at) : -1;
-
-        *at += n;
-        if (**at == '.')
-                ++*at;
-        else if (**at != '\0')
-                return -1;
-        return value;
-}
-
-/* oslo.messaging's rule with "2.0" implemented: major and minor as they are, a third part of 0, further parts
- * ignored. */
-static bool version_is_supported(const char *version)
-{
-        return version_part(&version) == 2 && version_part(&version) == 0 &&
-               (*version == '\0' || version_part(&version) == 0);
-}
-
 static int open_any(const char *body, size_t n, cel__envelope *envelope, char *why, size_t why_bytes)
 {
         const json_t *version, *message;
@@ -100,7 +79,7 @@ static int open_any(const char *body, size_t n, cel__envelope *envelope, char *w
                 cel__explain(why, why_bytes, "the envelope's version is not a string; \"2.0\" is supported");
                 return CEL_EVERSION;
         }
-        if (!version_is_supported(json_string_value(version))) {
+        if (cel__version_compatible("2.0", json_string_value(version)) != 1) {
                 cel__explain(why, why_bytes, "envelope version \"%s\" is not supported; \"2.0\" is",
                              json_string_value(version));
                 return CEL_EVERSION;
