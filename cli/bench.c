@@ -24,7 +24,6 @@ static const char usage[] =
 enum { SAMPLES_MAX = 4000000 };
 
 typedef struct job {
-        bool help;
         const char *url, *executor;
         long concurrency, size;
         int64_t ms;
@@ -192,65 +191,48 @@ static const struct option flags[] = {
         {0},
 };
 
-static bool read_number(const char *text, long min, long max, long *ret_number)
+static bool read_flag(void *arg, int flag)
 {
-        char *end;
+        job *j = arg;
 
-        *ret_number = strtol(text, &end, 10);
-        return end != text && !*end && *ret_number >= min && *ret_number <= max;
-}
-
-static bool read_flag(job *j, int flag)
-{
         switch (flag) {
         case 'u':
                 j->url = optarg;
                 return true;
         case 'c':
-                return read_number(optarg, 1, 10000, &j->concurrency);
+                return cli_read_number(optarg, 1, 10000, &j->concurrency);
         case 's':
                 return cli_read_seconds(optarg, &j->ms);
         case 'z':
-                return read_number(optarg, 0, 16 << 20, &j->size);
+                return cli_read_number(optarg, 0, 16 << 20, &j->size);
         case 'e':
                 j->executor = optarg;
                 return strcmp(optarg, "green") == 0 || strcmp(optarg, "threads") == 0 ||
                        strcmp(optarg, "inline") == 0;
-        case 'h':
-                j->help = true;
-                return true;
         default:
                 return false;
         }
 }
 
 /* Returns what is wrong, or NULL. */
-static const char *read_arguments(int argc, char **argv, job *j)
+static const char *check(void *arg, int argc, char **argv)
 {
-        int flag;
+        job *j = arg;
 
-        optind = 0; /* begin anew, whoever used getopt() before */
-        while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
-                if (!read_flag(j, flag))
-                        return "what is this?";
-        if (j->help)
-                return NULL;
-        if (argc - optind != 1 || strcmp(argv[optind], "rpc") != 0)
+        if (argc != 1 || strcmp(argv[0], "rpc") != 0)
                 return "there is only \"bench rpc\"";
         return j->url ? NULL : "--url is needed";
 }
 
 int cli_bench(int argc, char **argv)
 {
+        static const cli_verb verb = {
+                .name = "bench", .usage = usage, .flags = flags, .read_flag = read_flag, .check = check};
         job j = {.executor = "green", .concurrency = 64, .size = 100, .ms = 5000, .status = CLI_TRANSPORT};
-        const char *wrong = read_arguments(argc, argv, &j);
+        int status = cli_read_arguments(&verb, argc, argv, &j);
 
-        if (wrong)
-                fprintf(stderr, "celadon bench: %s\n\n%s", wrong, usage);
-        else if (j.help)
-                fputs(usage, stdout);
-        if (wrong || j.help)
-                return wrong ? CLI_USAGE : 0;
+        if (status >= 0)
+                return status;
         cel_log_set_level(CEL_LOG_ERROR);
         j.text = calloc(1, (size_t)j.size + 1);
         j.samples = calloc(SAMPLES_MAX, sizeof(j.samples[0])); /* touched as it is used */

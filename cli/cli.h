@@ -4,14 +4,32 @@
 #ifndef CELADON_CLI_CLI_H
 #define CELADON_CLI_CLI_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /* Exit statuses beside 0; those from 64 on are from <sysexits.h>. */
 enum { CLI_REMOTE = 1, CLI_TIMEOUT = 2, CLI_TRANSPORT = 3, CLI_USAGE = 64, CLI_CONFIG = 78 };
 
+/* What a verb's command line comes to. */
+typedef struct cli_verb {
+        const char *name;                       /* for messages */
+        const char *usage;                      /* all of --help */
+        const struct option *flags;             /* for getopt_long(); --help is one of them, 'h' */
+        bool (*read_flag)(void *job, int flag); /* with its value in optarg; false: that cannot be */
+        const char *(*check)(void *job, int argc,
+                             char **argv); /* what is not a flag: what is wrong, or NULL */
+} cli_verb;
+
+/* Read the arguments into `job`, by the verb's functions. Returns -1 to go on; or the exit status, after --help or
+ * after it has said what is wrong. */
+int cli_read_arguments(const cli_verb *verb, int argc, char **argv, void *job);
+
 /* Read a time in seconds, such as "0.5"; false if it is none. */
 bool cli_read_seconds(const char *text, int64_t *ret_ms);
+
+/* Read a whole number from `min` to `max`; false if it is none. */
+bool cli_read_number(const char *text, long min, long max, long *ret_number);
 
 /* Each gets its own arguments, argv[0] being the verb, and returns an exit status. */
 int cli_bench(int argc, char **argv);

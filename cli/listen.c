@@ -5,6 +5,7 @@
 
 #include <celadon/celadon.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 
 static const char usage[] = "usage: celadon listen --url URL [--exchange X] [--topic T …] [--priority P …] "
@@ -19,7 +20,6 @@ static const char usage[] = "usage: celadon listen --url URL [--exchange X] [--t
 enum { LISTS_MAX = 16 };
 
 typedef struct job {
-        bool help;
         const char *url;
         const char *topics[LISTS_MAX + 1], *priorities[LISTS_MAX + 1];
         unsigned topics_n, priorities_n;
@@ -93,16 +93,10 @@ static bool add(const char **list, unsigned *n, const char *text)
         return true;
 }
 
-static bool read_count(const char *text, long *ret_count)
+static bool read_flag(void *arg, int flag)
 {
-        char *end;
+        job *j = arg;
 
-        *ret_count = strtol(text, &end, 10);
-        return end != text && !*end && *ret_count > 0;
-}
-
-static bool read_flag(job *j, int flag)
-{
         switch (flag) {
         case 'u':
                 j->url = optarg;
@@ -118,49 +112,39 @@ static bool read_flag(job *j, int flag)
                 j->options.pool = optarg;
                 return true;
         case 'c':
-                return read_count(optarg, &j->count);
-        case 'h':
-                j->help = true;
-                return true;
+                return cli_read_number(optarg, 1, LONG_MAX, &j->count);
         default:
                 return false;
         }
 }
 
 /* Returns what is wrong, or NULL. */
-static const char *read_arguments(int argc, char **argv, job *j)
+static const char *check(void *arg, int argc, char **argv)
 {
-        int flag;
+        const job *j = arg;
 
-        optind = 0; /* begin anew, whoever used getopt() before */
-        while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
-                if (!read_flag(j, flag))
-                        return "what is this?";
-        if (j->help)
-                return NULL;
-        if (optind < argc)
+        (void)argv;
+        if (argc > 0)
                 return "there are only options";
         return j->url ? NULL : "--url is needed";
 }
 
 int cli_listen(int argc, char **argv)
 {
-        job j = {.options = {.on_notification = print, .allow_requeue = true, .concurrency = 1}};
-        const char *wrong = read_arguments(argc, argv, &j);
+        static const cli_verb verb = {
+                .name = "listen", .usage = usage, .flags = flags, .read_flag = read_flag, .check = check};
+        job j = {.options = {.on_notification = print, .allow_requeue = true, .concurrency = 1},
+                 .status = CLI_TRANSPORT};
+        int status = cli_read_arguments(&verb, argc, argv, &j);
 
-        if (wrong)
-                fprintf(stderr, "celadon listen: %s\n\n%s", wrong, usage);
-        else if (j.help)
-                fputs(usage, stdout);
-        if (wrong || j.help)
-                return wrong ? CLI_USAGE : 0;
+        if (status >= 0)
+                return status;
         cel_log_set_level(CEL_LOG_WARN);
         if (cel_future_new(&j.enough) < 0)
                 return CLI_TRANSPORT;
         j.options.topics = j.topics_n > 0 ? j.topics : NULL;
         j.options.priorities = j.priorities_n > 0 ? j.priorities : NULL;
         j.options.arg = &j;
-        j.status = CLI_TRANSPORT;
         cel_main(run, &j);
         cel_future_unref(j.enough);
         return j.status;

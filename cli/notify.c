@@ -18,7 +18,6 @@ static const char usage[] =
         "Exit status: 0 success, 2 not confirmed in time, 3 no way to the bus, 64 usage.\n";
 
 typedef struct job {
-        bool help;
         const char *url, *priority, *event_type;
         const char *topics[2], *drivers[2];
         cel_notifier_options options;
@@ -68,8 +67,10 @@ static const struct option flags[] = {
         {0},
 };
 
-static bool read_flag(job *j, int flag)
+static bool read_flag(void *arg, int flag)
 {
+        job *j = arg;
+
         switch (flag) {
         case 'u':
                 j->url = optarg;
@@ -91,32 +92,23 @@ static bool read_flag(job *j, int flag)
                 return true;
         case 'T':
                 return cli_read_seconds(optarg, &j->timeout_ms);
-        case 'h':
-                j->help = true;
-                return true;
         default:
                 return false;
         }
 }
 
 /* Returns what is wrong, or NULL. */
-static const char *read_arguments(int argc, char **argv, job *j)
+static const char *check(void *arg, int argc, char **argv)
 {
-        int flag;
+        job *j = arg;
 
-        optind = 0; /* begin anew, whoever used getopt() before */
-        while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
-                if (!read_flag(j, flag))
-                        return "what is this?";
-        if (j->help)
-                return NULL;
         if (!j->url)
                 return "--url is needed";
-        if (argc - optind < 1 || argc - optind > 2)
+        if (argc < 1 || argc > 2)
                 return "one EVENT_TYPE, and at most one PAYLOAD-JSON";
-        j->event_type = argv[optind];
-        if (argc - optind == 2) {
-                j->payload = json_loads(argv[optind + 1], JSON_DECODE_ANY, NULL);
+        j->event_type = argv[0];
+        if (argc == 2) {
+                j->payload = json_loads(argv[1], JSON_DECODE_ANY, NULL);
                 if (!j->payload)
                         return "PAYLOAD-JSON is not JSON";
         }
@@ -125,25 +117,22 @@ static const char *read_arguments(int argc, char **argv, job *j)
 
 int cli_notify(int argc, char **argv)
 {
+        static const cli_verb verb = {
+                .name = "notify", .usage = usage, .flags = flags, .read_flag = read_flag, .check = check};
         job j = {.priority = "info",
                  .topics = {"notifications"},
                  .drivers = {"messagingv2"},
-                 .timeout_ms = 60000};
-        const char *wrong = read_arguments(argc, argv, &j);
+                 .timeout_ms = 60000,
+                 .status = CLI_TRANSPORT};
+        int status = cli_read_arguments(&verb, argc, argv, &j);
 
-        j.options.topics = j.topics;
-        j.options.drivers = j.drivers;
-        if (wrong)
-                fprintf(stderr, "celadon notify: %s\n\n%s", wrong, usage);
-        else if (j.help)
-                fputs(usage, stdout);
-        if (wrong || j.help) {
-                json_decref(j.payload);
-                return wrong ? CLI_USAGE : 0;
+        if (status < 0) {
+                cel_log_set_level(CEL_LOG_ERROR); /* what matters, this says itself */
+                j.options.topics = j.topics;
+                j.options.drivers = j.drivers;
+                cel_main(run, &j);
+                status = j.status;
         }
-        cel_log_set_level(CEL_LOG_ERROR); /* what matters, this says itself */
-        j.status = CLI_TRANSPORT;
-        cel_main(run, &j);
         json_decref(j.payload);
-        return j.status;
+        return status;
 }

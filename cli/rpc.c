@@ -24,7 +24,7 @@ static const char cast_usage[] =
         "Exit status: 0 success, 2 not confirmed in time, 3 no way to the bus, 64 usage.\n";
 
 typedef struct job {
-        bool is_call, help;
+        bool is_call;
         const char *url, *method;
         cel_target target;
         cel_rpc_options options;
@@ -105,8 +105,10 @@ static const struct option flags[] = {
         {0},
 };
 
-static bool read_flag(job *j, int flag)
+static bool read_flag(void *arg, int flag)
 {
+        job *j = arg;
+
         switch (flag) {
         case 'u':
                 j->url = optarg;
@@ -131,67 +133,57 @@ static bool read_flag(job *j, int flag)
         case 'f':
                 j->options.fanout = CEL_YES;
                 return !j->is_call;
-        case 'h':
-                j->help = true;
-                return true;
         default:
                 return false;
         }
 }
 
 /* Returns what is wrong, or NULL. */
-static const char *read_arguments(int argc, char **argv, job *j)
+static const char *check(void *arg, int argc, char **argv)
 {
-        int flag;
-        json_error_t error;
+        job *j = arg;
 
-        optind = 0; /* begin anew, whoever used getopt() before */
-        while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
-                if (!read_flag(j, flag))
-                        return "what is this?";
-        if (j->help)
-                return NULL;
         if (!j->url || !j->target.topic)
                 return "--url and --topic are needed";
-        if (argc - optind < 1 || argc - optind > 2)
+        if (argc < 1 || argc > 2)
                 return "one METHOD, and at most one ARGS-JSON";
-        j->method = argv[optind];
-        if (argc - optind == 2) {
-                j->args = json_loads(argv[optind + 1], 0, &error);
+        j->method = argv[0];
+        if (argc == 2) {
+                j->args = json_loads(argv[1], 0, NULL);
                 if (!json_is_object(j->args))
                         return "ARGS-JSON is not a JSON object";
         }
         return NULL;
 }
 
-static int request(bool is_call, int argc, char **argv)
+static int request(const cli_verb *verb, job *j, int argc, char **argv)
 {
-        const char *usage = is_call ? call_usage : cast_usage;
-        job j = {.is_call = is_call, .timeout_ms = 60000};
-        const char *wrong = read_arguments(argc, argv, &j);
+        int status = cli_read_arguments(verb, argc, argv, j);
 
-        if (wrong)
-                fprintf(stderr, "celadon %s: %s\n\n%s", argv[0], wrong, usage);
-        else if (j.help)
-                fputs(usage, stdout);
-        if (wrong || j.help) {
-                json_decref(j.args);
-                return wrong ? CLI_USAGE : 0;
+        if (status < 0) {
+                cel_log_set_level(CEL_LOG_ERROR); /* what matters, this says itself */
+                j->options.timeout_ms = j->timeout_ms;
+                cel_main(run, j);
+                status = j->status;
         }
-        cel_log_set_level(CEL_LOG_ERROR); /* what matters, this says itself */
-        j.options.timeout_ms = j.timeout_ms;
-        j.status = CLI_TRANSPORT;
-        cel_main(run, &j);
-        json_decref(j.args);
-        return j.status;
+        json_decref(j->args);
+        return status;
 }
 
 int cli_call(int argc, char **argv)
 {
-        return request(true, argc, argv);
+        static const cli_verb verb = {
+                .name = "call", .usage = call_usage, .flags = flags, .read_flag = read_flag, .check = check};
+        job j = {.is_call = true, .timeout_ms = 60000, .status = CLI_TRANSPORT};
+
+        return request(&verb, &j, argc, argv);
 }
 
 int cli_cast(int argc, char **argv)
 {
-        return request(false, argc, argv);
+        static const cli_verb verb = {
+                .name = "cast", .usage = cast_usage, .flags = flags, .read_flag = read_flag, .check = check};
+        job j = {.timeout_ms = 60000, .status = CLI_TRANSPORT};
+
+        return request(&verb, &j, argc, argv);
 }
