@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "death.h"
 #include "fixture.h"
 #include "http/test_server.h"
 #include "test.h"
@@ -8,12 +9,10 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <netdb.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* --- A client and its requests ---------------------------------------------------------------- */
@@ -915,11 +914,12 @@ TEST(a_connection_that_takes_too_long_is_proven_unsent)
 
 /* --- Mistakes --------------------------------------------------------------------------------- */
 
-static void free_too_early(void)
+static void free_too_early(void *arg)
 {
         web w;
         exchange x = {0};
 
+        (void)arg;
         web_new(&w, serve_nothing, NULL, NULL);
         spawn(&w, &x);
         cel_http_client_free(w.client);
@@ -927,22 +927,8 @@ static void free_too_early(void)
 
 TEST(freeing_a_client_with_requests_under_way_aborts_with_a_sentence)
 {
-        char text[1024] = "";
-        int fds[2];
-        int status;
+        char text[1024];
 
-        CHECK_INT(pipe(fds), 0);
-        pid_t pid = fork();
-        if (pid == 0) {
-                dup2(fds[1], STDERR_FILENO);
-                signal(SIGABRT, SIG_DFL); /* the test runner's own */
-                free_too_early();
-                _exit(0);
-        }
-        close(fds[1]);
-        CHECK(read(fds[0], text, sizeof(text) - 1) > 0);
-        close(fds[0]);
-        CHECK_INT(waitpid(pid, &status, 0), pid);
-        CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
+        death_of(free_too_early, NULL, text, sizeof(text));
         CHECK(strstr(text, "an HTTP client was freed while 1 requests were under way") != NULL);
 }

@@ -373,7 +373,7 @@ TEST_BOTH(awaiting_in_loop_code_aborts_and_names_whose_ctx_was_used)
 {
         char text[8192];
 
-        death_of(await_in_loop_code, kind, text, sizeof(text));
+        death_with_fixture(await_in_loop_code, kind, text, sizeof(text));
         CHECK(strstr(text, kind == FIXTURE_TASK
                                    ? "the ctx of task \"lender\" was used to wait for \"future\" in loop "
                                      "code, which cannot wait"
@@ -386,7 +386,7 @@ TEST_BOTH(awaiting_on_another_thread_aborts_and_names_whose_ctx_was_used)
 {
         char text[8192];
 
-        death_of(await_on_another_thread, kind, text, sizeof(text));
+        death_with_fixture(await_on_another_thread, kind, text, sizeof(text));
         CHECK(strstr(text, kind == FIXTURE_TASK
                                    ? "the ctx of task \"lender\" was used to wait for \"future\" on "
                                      "another thread"
@@ -469,7 +469,7 @@ TEST(a_task_that_awaits_itself_aborts_and_is_named)
 {
         char text[8192];
 
-        death_of(have_one_await_itself, FIXTURE_TASK, text, sizeof(text));
+        death_with_fixture(have_one_await_itself, FIXTURE_TASK, text, sizeof(text));
         CHECK(strstr(text, "task \"narcissus\" awaited its own end") != NULL);
 }
 

@@ -291,7 +291,7 @@ TEST_BOTH(waiting_without_the_mutex_aborts_and_names_who_holds_it)
 {
         char text[8192];
 
-        death_of(wait_for_what_another_protects, kind, text, sizeof(text));
+        death_with_fixture(wait_for_what_another_protects, kind, text, sizeof(text));
         CHECK(strstr(text, "\"careless\" unlocked a mutex that ") != NULL);
         CHECK(strstr(text, "\"owner\" holds") != NULL);
         CHECK(cel_condition_free(NULL) == NULL);

@@ -117,7 +117,7 @@ TEST_BOTH(freeing_an_event_on_which_somebody_waits_aborts)
 {
         char text[8192];
 
-        death_of(free_waited_for, kind, text, sizeof(text));
+        death_with_fixture(free_waited_for, kind, text, sizeof(text));
         CHECK(strstr(text, "an event was freed while somebody waited for it") != NULL);
         CHECK(cel_event_free(NULL) == NULL);
 }

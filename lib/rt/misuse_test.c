@@ -2,6 +2,7 @@
  *
  * Misuse aborts with a sentence that names the culprit, and with a stack. Each victim runs in a process of its
  * own. */
+#include "death.h"
 #include "fixture.h"
 #include "rt/poller.h"
 #include "test.h"
@@ -10,13 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK_DIES(fn, sentence)                                            \
-        do {                                                                \
-                char check_text[16384];                                     \
-                fixture_death_of(fn, NULL, check_text, sizeof(check_text)); \
-                if (!strstr(check_text, sentence))                          \
-                        print_error("it said: %s\n", check_text);           \
-                CHECK(strstr(check_text, sentence) != NULL);                \
+#define CHECK_DIES(fn, sentence)                                   \
+        do {                                                       \
+                char check_text[16384];                            \
+                death_of_task(fn, check_text, sizeof(check_text)); \
+                if (!strstr(check_text, sentence))                 \
+                        print_error("it said: %s\n", check_text);  \
+                CHECK(strstr(check_text, sentence) != NULL);       \
         } while (0)
 
 /* Run `thief` as another task, and let it use this one's ctx. */

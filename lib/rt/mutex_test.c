@@ -246,7 +246,7 @@ static void check_death(void (*act)(fixture *f, fixture_kind kind), fixture_kind
 {
         char text[8192];
 
-        death_of(act, kind, text, sizeof(text));
+        death_with_fixture(act, kind, text, sizeof(text));
         CHECK(strstr(text, kind == FIXTURE_TASK ? of_tasks : of_threads) != NULL);
 }
 

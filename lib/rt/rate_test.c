@@ -244,6 +244,6 @@ TEST_BOTH(freeing_a_rate_limiter_on_which_somebody_waits_aborts)
 {
         char text[8192];
 
-        death_of(free_waited_for, kind, text, sizeof(text));
+        death_with_fixture(free_waited_for, kind, text, sizeof(text));
         CHECK(strstr(text, "a rate limiter was freed while somebody waited for a turn") != NULL);
 }

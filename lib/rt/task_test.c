@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "death.h"
 #include "fixture.h"
 #include "test.h"
 
@@ -295,7 +296,7 @@ TEST(a_stack_overflow_names_the_task)
 {
         char text[8192];
 
-        fixture_death_of(recurse, NULL, text, sizeof(text));
+        death_of_task(recurse, text, sizeof(text));
         CHECK(strstr(text, "task \"victim\" overflowed its stack") != NULL);
 }
 
@@ -315,7 +316,7 @@ TEST(a_large_step_below_the_stack_is_an_overflow_too_and_not_a_write_to_the_neig
 {
         char text[8192];
 
-        fixture_death_of(step_far_below, NULL, text, sizeof(text));
+        death_of_task(step_far_below, text, sizeof(text));
         CHECK(strstr(text, "task \"victim\" overflowed its stack") != NULL);
 }
 

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void death_of(void (*act)(fixture *f, fixture_kind kind), fixture_kind kind, char *text, size_t text_bytes)
+void death_of(void (*act)(void *arg), void *arg, char *text, size_t text_bytes)
 {
         int fds[2];
         int status;
@@ -17,8 +17,7 @@ void death_of(void (*act)(fixture *f, fixture_kind kind), fixture_kind kind, cha
                 dup2(fds[1], STDERR_FILENO);
                 close(fds[0]);
                 signal(SIGABRT, SIG_DFL); /* the test runner's own */
-                fixture f = fixture_new();
-                act(&f, kind);
+                act(arg);
                 _exit(0);
         }
         close(fds[1]);
@@ -29,4 +28,35 @@ void death_of(void (*act)(fixture *f, fixture_kind kind), fixture_kind kind, cha
         close(fds[0]);
         CHECK_INT(waitpid(pid, &status, 0), pid);
         CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
+}
+
+typedef struct last_act {
+        void (*act)(fixture *f, fixture_kind kind);
+        fixture_kind kind;
+} last_act;
+
+static void act_with_fixture(void *arg)
+{
+        const last_act *a = arg;
+        fixture f = fixture_new();
+
+        a->act(&f, a->kind);
+}
+
+void death_with_fixture(void (*act)(fixture *f, fixture_kind kind), fixture_kind kind, char *text,
+                        size_t text_bytes)
+{
+        death_of(act_with_fixture, &(last_act){act, kind}, text, text_bytes);
+}
+
+static void run_victim(void *arg)
+{
+        fixture f = fixture_new();
+
+        fixture_spawn(&f, "victim", *(cel_task_fn *)arg, NULL);
+}
+
+void death_of_task(cel_task_fn fn, char *text, size_t text_bytes)
+{
+        death_of(run_victim, &fn, text, text_bytes);
 }

@@ -6,12 +6,9 @@
 
 #include <sched.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 struct fixture_actor {
         fixture *f;
@@ -106,30 +103,6 @@ void fixture_wait(fixture *f, cel_task *task)
 {
         while (!cel_future_done(cel_task_future(task)))
                 cel__loop_turn(cel__runtime_loop(f->runtime), true);
-}
-
-void fixture_death_of(cel_task_fn fn, void *arg, char *text, size_t text_bytes)
-{
-        int fds[2], status;
-        size_t n = 0;
-
-        cel_assert(pipe(fds) == 0);
-        pid_t pid = fork();
-        if (pid == 0) {
-                dup2(fds[1], STDERR_FILENO);
-                close(fds[0]);
-                signal(SIGABRT, SIG_DFL); /* the test runner's own */
-                fixture f = fixture_new();
-                fixture_spawn(&f, "victim", fn, arg);
-                _exit(0);
-        }
-        close(fds[1]);
-        for (ssize_t got; n < text_bytes - 1 && (got = read(fds[0], text + n, text_bytes - 1 - n)) > 0;)
-                n += (size_t)got;
-        text[n] = '\0';
-        close(fds[0]);
-        cel_assert(waitpid(pid, &status, 0) == pid);
-        cel_assert(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
 }
 
 fixture_random fixture_random_new(void)

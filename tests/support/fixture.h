@@ -47,10 +47,6 @@ void fixture_settle(fixture *f);
 /* Move the clock, then settle. */
 void fixture_advance_ms(fixture *f, int64_t ms);
 
-/* Run fn as the task "victim" of a fixture in a child process, and put into `text` what it printed to standard error
- * before it died, which it must. */
-void fixture_death_of(cel_task_fn fn, void *arg, char *text, size_t text_bytes);
-
 /* Randomness of a test's own: `fixture_random_new()` prints its seed, so that a failure can be repeated with
  * CEL_TEST_SEED. */
 typedef struct fixture_random {
