@@ -441,9 +441,7 @@ static void fail_expectation(expectation *expected)
         *expected = (expectation){0};
 }
 
-/* --- Loss
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Loss -------------------------------------------------------------------------------------- */
 
 void conn_lost(cel__amqp *amqp, int code, const char *format, ...)
 {
@@ -498,9 +496,7 @@ int conn_timed_out(cel_ctx *ctx, cel__amqp *amqp)
         return failing ? cel_fail(ctx, CEL_ETIMEDOUT, "not connected in time: %s", text) : CEL_ETIMEDOUT;
 }
 
-/* --- Life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Life -------------------------------------------------------------------------------------- */
 
 static void shuffle_hosts(cel__amqp *amqp)
 {

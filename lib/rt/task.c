@@ -21,9 +21,7 @@ cel_task *cel__ctx_task(const cel_ctx *ctx)
         return ctx->loop ? cel__container(ctx, cel_task, ctx) : NULL;
 }
 
-/* --- Life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Life -------------------------------------------------------------------------------------- */
 
 /* A task's memory, zeroed, and its stack: those of a task that ended on this loop, if possible. NULL when memory is
  * out. */
