@@ -62,6 +62,19 @@ static uint16_t port_of(int fd)
         return ntohs(address.sin_port);
 }
 
+/* A port that the kernel gave out at one address may still be somebody's at the other: then it is asked for another. */
+static void take_port(world *w, bool good)
+{
+        for (int tries = 0; tries < 100; tries++) {
+                w->black_hole = listen_at(hosts[0], 0, 0);
+                w->port = port_of(w->black_hole);
+                if (!good || (w->good = listen_at(hosts[1], w->port, 8)) >= 0)
+                        return;
+                close(w->black_hole);
+        }
+        fail_msg("no port is free at both addresses");
+}
+
 static void fill(world *w)
 {
         struct sockaddr_in address;
@@ -96,10 +109,7 @@ static void world_init(world *w, bool good)
         *w = (world){.f = fixture_new(), .good = -1};
         CHECK_INT(cel__names_set_source(w->f.runtime, &(cel__names_source){.ask = two_addresses}), 0);
         CHECK_INT(fixture_actor_wait(&w->f, fixture_act(&w->f, FIXTURE_TASK, "asker", look_up, NULL)), 0);
-        w->black_hole = listen_at(hosts[0], 0, 0);
-        w->port = port_of(w->black_hole);
-        if (good)
-                w->good = listen_at(hosts[1], w->port, 8);
+        take_port(w, good);
         fill(w);
 }
 
