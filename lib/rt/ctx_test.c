@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What task_test.c proves of a task's ctx, proved of a thread's: each waiting call, its deadline and its
- * cancellation. */
+ * What only a thread's ctx can get wrong, because others run at the same time; cancelling from another thread; and what
+ * a ctx knows. */
 #include "fixture.h"
 #include "rt/poller.h"
 #include "test.h"
@@ -24,11 +24,7 @@ typedef struct worker {
         _Atomic bool done;
         _Atomic pid_t id; /* the kernel's, of the thread */
         int result;
-        int64_t waited_ns;
-        cel_future *future;
         cel_channel *channel;
-        cel_task *task;
-        int value;
 } worker;
 
 static void *worker_main(void *arg)
@@ -38,11 +34,9 @@ static void *worker_main(void *arg)
 
         if (cel_thread_ctx_new(w->f->runtime, "worker", &ctx) < 0)
                 return NULL;
-        int64_t before = cel_ctx_now(ctx).ns;
         atomic_store(&w->ctx, ctx);
         atomic_store(&w->id, gettid());
         w->result = w->fn(ctx, w);
-        w->waited_ns = cel_ctx_now(ctx).ns - before;
         atomic_store(&w->done, true);
         while (sem_wait(&w->result_read) < 0)
                 ;
@@ -93,57 +87,11 @@ static int worker_join(worker *w)
         return w->result;
 }
 
-/* The same while the clock moves on, one millisecond at a time. */
-static int worker_join_advancing(worker *w)
-{
-        while (!atomic_load(&w->done)) {
-                cel_clock_advance_ms(w->f->clock, 1);
-                sched_yield();
-        }
-        return worker_join(w);
-}
-
-static int sleep_20(cel_ctx *ctx, worker *w)
-{
-        sem_post(&w->begun);
-        return cel_sleep_ms(ctx, 20);
-}
-
-TEST(a_thread_that_sleeps_wakes_when_its_time_has_come_and_not_before)
-{
-        fixture f = fixture_new();
-        worker w = {0};
-
-        worker_start(&w, &f, sleep_20);
-        worker_wait_until_it_waits(&w);
-        cel_clock_advance_ms(f.clock, 19);
-        worker_wait_until_it_waits(&w);
-        cel_clock_advance_ms(f.clock, 1);
-        CHECK_INT(worker_join(&w), 0);
-        CHECK_INT(w.waited_ns, 20 * CEL_NS_PER_MS);
-        fixture_free(&f);
-}
-
 static int sleep_100_within_50(cel_ctx *ctx, worker *w)
 {
         CEL_WITHIN_MS(ctx, 50);
         sem_post(&w->begun);
         return cel_sleep_ms(ctx, 100);
-}
-
-TEST(a_deadline_ends_a_threads_sleep_and_not_before)
-{
-        fixture f = fixture_new();
-        worker w = {0};
-
-        worker_start(&w, &f, sleep_100_within_50);
-        worker_wait_until_it_waits(&w);
-        cel_clock_advance_ms(f.clock, 49);
-        worker_wait_until_it_waits(&w);
-        cel_clock_advance_ms(f.clock, 1);
-        CHECK_INT(worker_join(&w), CEL_ETIMEDOUT);
-        CHECK_INT(w.waited_ns, 50 * CEL_NS_PER_MS);
-        fixture_free(&f);
 }
 
 TEST(one_step_of_the_clock_ends_a_threads_wait_whether_or_not_it_has_begun)
@@ -191,145 +139,6 @@ TEST(cancelling_a_threads_ctx_from_another_thread_ends_its_wait_and_every_later_
                 cel_ctx_cancel(atomic_load(&w.ctx));
                 CHECK_INT(worker_join(&w), CEL_ECANCELED);
         }
-        fixture_free(&f);
-}
-
-static int await_within_50(cel_ctx *ctx, worker *w)
-{
-        void *value = w;
-        CEL_WITHIN_MS(ctx, 50);
-
-        sem_post(&w->begun);
-        int r = cel_await(ctx, w->future, &value);
-        if (r < 0 && value != w)
-                return CEL_EPROTO;
-        return r;
-}
-
-TEST(a_thread_awaits_a_future_until_it_is_complete_or_its_deadline_has_passed)
-{
-        fixture f = fixture_new();
-        cel_auto(cel_future) *future = NULL;
-        worker late = {0}, early = {0};
-
-        CHECK_INT(cel_future_new(&future), 0);
-        late.future = early.future = future;
-        worker_start(&late, &f, await_within_50);
-        CHECK_INT(worker_join_advancing(&late), CEL_ETIMEDOUT);
-        worker_start(&early, &f, await_within_50);
-        CHECK(cel_future_complete(future, 9, NULL));
-        CHECK_INT(worker_join(&early), 9);
-        fixture_free(&f);
-}
-
-static int return_7(cel_ctx *ctx, void *arg)
-{
-        (void)arg;
-        int r = cel_sleep_ms(ctx, 5);
-
-        return r < 0 ? r : 7;
-}
-
-static int await_task(cel_ctx *ctx, worker *w)
-{
-        sem_post(&w->begun);
-        return cel_task_await(ctx, w->task);
-}
-
-TEST(a_thread_awaits_a_task)
-{
-        fixture f = fixture_new();
-        worker w = {.task = fixture_spawn(&f, "task", return_7, NULL)};
-
-        worker_start(&w, &f, await_task);
-        fixture_advance_ms(&f, 5);
-        CHECK_INT(worker_join(&w), 7);
-        fixture_free(&f);
-}
-
-static int receive_within_50(cel_ctx *ctx, worker *w)
-{
-        CEL_WITHIN_MS(ctx, 50);
-        sem_post(&w->begun);
-        return cel_channel_receive(ctx, w->channel, &w->value);
-}
-
-static int send_within_50(cel_ctx *ctx, worker *w)
-{
-        CEL_WITHIN_MS(ctx, 50);
-        sem_post(&w->begun);
-        return cel_channel_send(ctx, w->channel, &w->value);
-}
-
-TEST(a_thread_receives_and_sends_or_gives_up_when_its_deadline_has_passed)
-{
-        fixture f = fixture_new();
-        cel_auto(cel_channel) *channel = NULL;
-        int value = 0;
-
-        CHECK_INT(cel_channel_new(sizeof(int), 0, &channel), 0);
-        worker receives = {.channel = channel}, waits = {.channel = channel, .value = 8};
-        worker sends = {.channel = channel, .value = 9}, closed = {.channel = channel};
-
-        worker_start(&receives, &f, receive_within_50);
-        CHECK_INT(worker_join_advancing(&receives), CEL_ETIMEDOUT);
-        worker_start(&waits, &f, send_within_50);
-        CHECK_INT(worker_join_advancing(&waits), CEL_ETIMEDOUT);
-        CHECK_INT(cel_channel_try_receive(channel, &value), CEL_EAGAIN); /* what was given up was not sent */
-
-        worker_start(&sends, &f, send_within_50);
-        while (cel_channel_try_receive(channel, &value) == CEL_EAGAIN)
-                sched_yield();
-        CHECK_INT(worker_join(&sends), 0);
-        CHECK_INT(value, 9);
-
-        worker_start(&closed, &f, receive_within_50);
-        cel_channel_close(channel);
-        CHECK_INT(worker_join(&closed), CEL_ECLOSED);
-        fixture_free(&f);
-}
-
-static int fail_at_once(cel_ctx *ctx, void *arg)
-{
-        (void)arg;
-        return cel_fail(ctx, CEL_EIO, "as agreed");
-}
-
-static int close_a_scope(cel_ctx *ctx, worker *w)
-{
-        cel_scope *scope;
-        CEL_WITHIN_MS(ctx, 50);
-
-        int r = cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope);
-        if (r < 0)
-                return r;
-        r = cel_spawn(ctx, scope, "long", return_7, NULL, NULL);
-        if (r >= 0 && w->value)
-                r = cel_spawn(ctx, scope, "fails", fail_at_once, NULL, NULL);
-        sem_post(&w->begun);
-        int closed = cel_scope_close(ctx, scope);
-        if (closed == CEL_EIO && strcmp(cel_ctx_error_text(ctx, closed), "as agreed") != 0)
-                return CEL_EPROTO;
-        return r < 0 ? r : closed;
-}
-
-TEST(a_threads_scope_runs_on_the_loop_and_closes_when_its_tasks_have_ended)
-{
-        fixture f = fixture_new();
-        worker fails = {.value = 1}, times_out = {0}, ends = {0};
-
-        worker_start(&fails, &f, close_a_scope);
-        CHECK_INT(worker_join(&fails), CEL_EIO);
-
-        worker_start(&times_out, &f, close_a_scope);
-        cel_clock_advance_ms(f.clock,
-                             50); /* the loop stands still: the thread's time is up before the task's */
-        CHECK_INT(worker_join(&times_out), CEL_ETIMEDOUT);
-
-        worker_start(&ends, &f, close_a_scope);
-        fixture_settle(&f);
-        fixture_advance_ms(&f, 5);
-        CHECK_INT(worker_join(&ends), 0);
         fixture_free(&f);
 }
 

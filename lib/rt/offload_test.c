@@ -95,7 +95,7 @@ static int offload_within_50(cel_ctx *ctx, void *arg)
         return offload(ctx, arg);
 }
 
-TEST(the_result_of_a_job_is_the_result_of_the_call_and_it_ran_on_another_thread)
+TEST_BOTH(the_result_of_a_job_is_the_result_of_the_call_and_it_ran_on_another_thread)
 {
         fixture f = fixture_new();
         cel_pool *pool;
@@ -104,7 +104,7 @@ TEST(the_result_of_a_job_is_the_result_of_the_call_and_it_ran_on_another_thread)
         CHECK_INT(cel_pool_new(f.runtime, "pool", 1, 1, &pool), 0);
         CHECK_INT(cel_pool_get_stats(pool).threads, 0);
         job_init(&j, pool);
-        cel_task *task = fixture_spawn(&f, "caller", offload, &j);
+        fixture_actor *task = fixture_act(&f, kind, "caller", offload, &j);
         job_wait_for(&j, &j.started);
         CHECK(!pthread_equal(j.thread, pthread_self()));
         cel_pool_stats stats = cel_pool_get_stats(pool);
@@ -112,10 +112,10 @@ TEST(the_result_of_a_job_is_the_result_of_the_call_and_it_ran_on_another_thread)
         CHECK_INT(stats.running, 1);
         CHECK_INT(stats.queued, 0);
         CHECK_INT(stats.jobs_done, 0);
-        CHECK_PENDING(task);
+        CHECK_WAITS(task);
         job_let_end(&j);
-        fixture_wait(&f, task);
-        CHECK_RESULT(task, 5);
+        fixture_actor_wait(&f, task);
+        CHECK_DONE(task, 5);
         stats = cel_pool_get_stats(pool);
         CHECK_INT(stats.running, 0);
         CHECK_INT(stats.jobs_done, 1);
@@ -138,15 +138,7 @@ TEST(a_pool_without_threads_or_beyond_its_limits_is_refused)
         fixture_free(&f);
 }
 
-static int check_full_text(cel_ctx *ctx, void *arg)
-{
-        int r = offload(ctx, arg);
-
-        CHECK_STR(cel_ctx_error_text(ctx, r), "pool pool: 1 jobs wait already, and 1 threads are all in use");
-        return r;
-}
-
-TEST(a_job_too_many_is_refused_never_runs_and_its_argument_is_freed)
+TEST_BOTH(a_job_too_many_is_refused_never_runs_and_its_argument_is_freed)
 {
         fixture f = fixture_new();
         cel_pool *pool;
@@ -156,16 +148,18 @@ TEST(a_job_too_many_is_refused_never_runs_and_its_argument_is_freed)
         job_init(&running, pool);
         job_init(&waits, pool);
         job_init(&refused, pool);
-        cel_task *one = fixture_spawn(&f, "one", offload, &running);
+        fixture_actor *one = fixture_act(&f, kind, "one", offload, &running);
         job_wait_for(&running, &running.started);
-        cel_task *two = fixture_spawn(&f, "two", offload, &waits);
+        fixture_actor *two = fixture_act(&f, kind, "two", offload, &waits);
         CHECK_INT(cel_pool_get_stats(pool).queued, 1);
-        CHECK_RESULT(fixture_spawn(&f, "three", check_full_text, &refused), CEL_EFULL);
+        fixture_actor *three = fixture_act(&f, kind, "three", offload, &refused);
+        CHECK_DONE(three, CEL_EFULL);
+        CHECK_STR(fixture_actor_text(three), "pool pool: 1 jobs wait already, and 1 threads are all in use");
         job_let_end(&running);
         job_let_end(&waits);
-        fixture_wait(&f, one);
-        fixture_wait(&f, two);
-        CHECK_RESULT(two, 5);
+        fixture_actor_wait(&f, one);
+        fixture_actor_wait(&f, two);
+        CHECK_DONE(two, 5);
         cel_pool_free(pool);
         CHECK_INT(refused.started, 0);
         CHECK_INT(refused.freed, 1);
@@ -175,37 +169,31 @@ TEST(a_job_too_many_is_refused_never_runs_and_its_argument_is_freed)
         fixture_free(&f);
 }
 
-TEST(as_many_jobs_as_threads_and_places_are_taken_even_before_a_thread_had_time_to_start)
+TEST_BOTH(as_many_jobs_as_threads_and_places_are_taken_even_before_a_thread_had_time_to_start)
 {
         enum { THREADS = 4, PLACES = 3 };
-        fixture f = fixture_new();
-        cel_pool *pool;
-        job jobs[THREADS + PLACES + 1];
 
-        CHECK_INT(cel_pool_new(f.runtime, "pool", THREADS, PLACES, &pool), 0);
         for (int round = 0; round < 20; round++) {
-                unsigned first = f.tasks_n;
+                fixture f = fixture_new();
+                cel_pool *pool;
+                job jobs[THREADS + PLACES + 1];
 
-                f.tasks_n = 0; /* the fixture's list is short: drop the last round's */
-                for (unsigned i = 0; i < first; i++)
-                        cel_task_unref(f.tasks[i]);
+                CHECK_INT(cel_pool_new(f.runtime, "pool", THREADS, PLACES, &pool), 0);
                 for (int i = 0; i < THREADS + PLACES + 1; i++) {
                         job_init(&jobs[i], pool);
-                        fixture_spawn(&f, "caller", offload, &jobs[i]);
+                        fixture_act(&f, kind, "caller", offload, &jobs[i]);
                 }
-                CHECK_RESULT(f.tasks[THREADS + PLACES], CEL_EFULL);
+                CHECK_DONE(f.actors[THREADS + PLACES], CEL_EFULL);
                 for (int i = 0; i < THREADS + PLACES; i++)
                         job_let_end(&jobs[i]);
-                for (int i = 0; i < THREADS + PLACES; i++) {
-                        fixture_wait(&f, f.tasks[i]);
-                        CHECK_RESULT(f.tasks[i], 5);
-                }
+                for (int i = 0; i < THREADS + PLACES; i++)
+                        CHECK_INT(fixture_actor_wait(&f, f.actors[i]), 5);
+                CHECK(cel_pool_get_stats(pool).threads <= THREADS);
+                cel_pool_free(pool);
+                fixture_free(&f);
                 for (int i = 0; i < THREADS + PLACES + 1; i++)
                         job_fini(&jobs[i]);
         }
-        CHECK(cel_pool_get_stats(pool).threads <= THREADS);
-        cel_pool_free(pool);
-        fixture_free(&f);
 }
 
 /* --- Giving up -------------------------------------------------------------------------------- */
@@ -216,7 +204,7 @@ static void swallow(cel_log_level level, const char *line, void *arg)
         snprintf(arg, 256, "%s", line);
 }
 
-TEST(a_job_that_runs_past_the_deadline_is_abandoned_and_its_thread_counted_as_stuck)
+TEST_BOTH(a_job_that_runs_past_the_deadline_is_abandoned_and_its_thread_counted_as_stuck)
 {
         fixture f = fixture_new();
         char said[256] = "";
@@ -226,12 +214,12 @@ TEST(a_job_that_runs_past_the_deadline_is_abandoned_and_its_thread_counted_as_st
         cel_log_set_sink(swallow, said);
         CHECK_INT(cel_pool_new(f.runtime, "pool", 1, 1, &pool), 0);
         job_init(&j, pool);
-        cel_task *task = fixture_spawn(&f, "caller", offload_within_50, &j);
+        fixture_actor *task = fixture_act(&f, kind, "caller", offload_within_50, &j);
         job_wait_for(&j, &j.started);
         fixture_advance_ms(&f, 49);
-        CHECK_PENDING(task);
+        CHECK_WAITS(task);
         fixture_advance_ms(&f, 1);
-        CHECK_RESULT(task, CEL_ETIMEDOUT);
+        CHECK_DONE(task, CEL_ETIMEDOUT);
         CHECK(strstr(said, "POOL-STUCK [caller] pool pool: a job was abandoned") != NULL);
         cel_pool_stats stats = cel_pool_get_stats(pool);
         CHECK_INT(stats.stuck, 1);
@@ -249,7 +237,7 @@ TEST(a_job_that_runs_past_the_deadline_is_abandoned_and_its_thread_counted_as_st
         fixture_free(&f);
 }
 
-TEST(a_job_abandoned_in_the_queue_never_runs_and_frees_its_place)
+TEST_BOTH(a_job_abandoned_in_the_queue_never_runs_and_frees_its_place)
 {
         fixture f = fixture_new();
         cel_pool *pool;
@@ -259,21 +247,21 @@ TEST(a_job_abandoned_in_the_queue_never_runs_and_frees_its_place)
         job_init(&running, pool);
         job_init(&dropped, pool);
         job_init(&next, pool);
-        cel_task *one = fixture_spawn(&f, "one", offload, &running);
+        fixture_actor *one = fixture_act(&f, kind, "one", offload, &running);
         job_wait_for(&running, &running.started);
-        cel_task *two = fixture_spawn(&f, "two", offload_within_50, &dropped);
+        fixture_actor *two = fixture_act(&f, kind, "two", offload_within_50, &dropped);
         fixture_advance_ms(&f, 50);
-        CHECK_RESULT(two, CEL_ETIMEDOUT);
+        CHECK_DONE(two, CEL_ETIMEDOUT);
         CHECK_INT(job_read(&dropped, &dropped.freed), 1);
         CHECK_INT(cel_pool_get_stats(pool).queued, 0);
         CHECK_INT(cel_pool_get_stats(pool).stuck, 0);
-        cel_task *three = fixture_spawn(&f, "three", offload, &next);
-        CHECK_PENDING(three);
+        fixture_actor *three = fixture_act(&f, kind, "three", offload, &next);
+        CHECK_WAITS(three);
         job_let_end(&running);
         job_let_end(&next);
-        fixture_wait(&f, one);
-        fixture_wait(&f, three);
-        CHECK_RESULT(three, 5);
+        fixture_actor_wait(&f, one);
+        fixture_actor_wait(&f, three);
+        CHECK_DONE(three, 5);
         cel_pool_free(pool);
         CHECK_INT(dropped.started, 0);
         CHECK_INT(dropped.freed, 1);
@@ -283,7 +271,7 @@ TEST(a_job_abandoned_in_the_queue_never_runs_and_frees_its_place)
         fixture_free(&f);
 }
 
-TEST(cancelling_the_caller_abandons_the_job)
+TEST_BOTH(cancelling_the_caller_abandons_the_job)
 {
         fixture f = fixture_new();
         char said[256];
@@ -293,11 +281,10 @@ TEST(cancelling_the_caller_abandons_the_job)
         cel_log_set_sink(swallow, said);
         CHECK_INT(cel_pool_new(f.runtime, "pool", 1, 0, &pool), 0);
         job_init(&j, pool);
-        cel_task *task = fixture_spawn(&f, "caller", offload, &j);
+        fixture_actor *task = fixture_act(&f, kind, "caller", offload, &j);
         job_wait_for(&j, &j.started);
-        cel_task_cancel(task);
-        fixture_settle(&f);
-        CHECK_RESULT(task, CEL_ECANCELED);
+        fixture_cancel(task);
+        CHECK_DONE(task, CEL_ECANCELED);
         job_let_end(&j);
         job_wait_for(&j, &j.freed);
         cel_pool_free(pool);
@@ -307,7 +294,7 @@ TEST(cancelling_the_caller_abandons_the_job)
         fixture_free(&f);
 }
 
-TEST(a_pool_is_freed_although_a_thread_is_stuck_and_the_thread_ends_well_later)
+TEST_BOTH(a_pool_is_freed_although_a_thread_is_stuck_and_the_thread_ends_well_later)
 {
         fixture f = fixture_new();
         char said[256] = "";
@@ -318,14 +305,14 @@ TEST(a_pool_is_freed_although_a_thread_is_stuck_and_the_thread_ends_well_later)
         CHECK_INT(cel_pool_new(f.runtime, "pool", 2, 0, &pool), 0);
         job_init(&stuck, pool);
         job_init(&healthy, pool);
-        cel_task *task = fixture_spawn(&f, "caller", offload_within_50, &stuck);
+        fixture_actor *task = fixture_act(&f, kind, "caller", offload_within_50, &stuck);
         job_wait_for(&stuck, &stuck.started);
         fixture_advance_ms(&f, 50);
-        CHECK_RESULT(task, CEL_ETIMEDOUT);
+        CHECK_DONE(task, CEL_ETIMEDOUT);
         job_let_end(&healthy);
-        task = fixture_spawn(&f, "healthy", offload, &healthy);
-        fixture_wait(&f, task);
-        CHECK_RESULT(task, 5);
+        task = fixture_act(&f, kind, "healthy", offload, &healthy);
+        fixture_actor_wait(&f, task);
+        CHECK_DONE(task, 5);
 
         CHECK(cel_pool_free(pool) == NULL); /* would never return if it waited for the stuck one */
         CHECK(strstr(said, "pool pool is left with 1 stuck threads") != NULL);
@@ -340,32 +327,9 @@ TEST(a_pool_is_freed_although_a_thread_is_stuck_and_the_thread_ends_well_later)
         job_fini(&stuck);
 }
 
-/* --- From threads, and many at once ----------------------------------------------------------- */
+/* --- At the end, and many at once ----------------------------------------------------------- */
 
-static int double_it(void *arg)
-{
-        return *(int *)arg * 2;
-}
-
-TEST(a_thread_offloads_as_a_task_does)
-{
-        fixture f = fixture_new();
-        cel_ctx *ctx;
-        cel_pool *pool;
-
-        CHECK_INT(cel_pool_new(f.runtime, "pool", 1, 0, &pool), 0);
-        cel__loop_leave(cel__runtime_loop(f.runtime)); /* a loop's thread must not block */
-        CHECK_INT(cel_thread_ctx_new(f.runtime, "thread", &ctx), 0);
-        int doubled = 0;
-        CHECK_INT(cel_offload(ctx, pool, double_it, &(int){21}, NULL, &doubled), 0);
-        CHECK_INT(doubled, 42);
-        cel_thread_ctx_free(ctx);
-        cel__loop_adopt(cel__runtime_loop(f.runtime));
-        cel_pool_free(pool);
-        fixture_free(&f);
-}
-
-TEST(a_pool_may_be_freed_while_a_call_waits_for_the_result_of_its_last_job)
+TEST_BOTH(a_pool_may_be_freed_while_a_call_waits_for_the_result_of_its_last_job)
 {
         fixture f = fixture_new();
         cel_pool *pool;
@@ -373,13 +337,14 @@ TEST(a_pool_may_be_freed_while_a_call_waits_for_the_result_of_its_last_job)
 
         CHECK_INT(cel_pool_new(f.runtime, "pool", 1, 0, &pool), 0);
         job_init(&j, pool);
-        cel_task *caller = fixture_spawn(&f, "caller", offload, &j);
+        fixture_actor *caller = fixture_act(&f, kind, "caller", offload, &j);
         job_wait_for(&j, &j.started);
         job_let_end(&j);
-        cel_pool_free(pool); /* the job has ended now, and the caller has not run since */
-        CHECK_PENDING(caller);
-        fixture_wait(&f, caller);
-        CHECK_RESULT(caller, 5);
+        cel_pool_free(pool); /* the job has ended now; a task has not run since, a thread may have */
+        if (kind == FIXTURE_TASK)
+                CHECK_WAITS(caller);
+        fixture_actor_wait(&f, caller);
+        CHECK_DONE(caller, 5);
         job_fini(&j);
         fixture_free(&f);
 }

@@ -15,15 +15,15 @@ static int sleep_100(cel_ctx *ctx, void *arg)
         return cel_sleep_ms(ctx, 100);
 }
 
-TEST(a_sleeping_task_wakes_when_its_time_has_come_and_not_before)
+TEST_BOTH(a_sleeping_task_wakes_when_its_time_has_come_and_not_before)
 {
         fixture f = fixture_new();
-        cel_task *sleeper = fixture_spawn(&f, "sleeper", sleep_100, NULL);
+        fixture_actor *sleeper = fixture_act(&f, kind, "sleeper", sleep_100, NULL);
 
         fixture_advance_ms(&f, 99);
-        CHECK_PENDING(sleeper);
+        CHECK_WAITS(sleeper);
         fixture_advance_ms(&f, 1);
-        CHECK_RESULT(sleeper, 0);
+        CHECK_DONE(sleeper, 0);
         fixture_free(&f);
 }
 
@@ -34,15 +34,15 @@ static int sleep_within_50(cel_ctx *ctx, void *arg)
         return cel_sleep_ms(ctx, 100);
 }
 
-TEST(a_deadline_ends_a_wait)
+TEST_BOTH(a_deadline_ends_a_wait)
 {
         fixture f = fixture_new();
-        cel_task *sleeper = fixture_spawn(&f, "sleeper", sleep_within_50, NULL);
+        fixture_actor *sleeper = fixture_act(&f, kind, "sleeper", sleep_within_50, NULL);
 
         fixture_advance_ms(&f, 49);
-        CHECK_PENDING(sleeper);
+        CHECK_WAITS(sleeper);
         fixture_advance_ms(&f, 1);
-        CHECK_RESULT(sleeper, CEL_ETIMEDOUT);
+        CHECK_DONE(sleeper, CEL_ETIMEDOUT);
         fixture_free(&f);
 }
 
@@ -64,13 +64,13 @@ static int nest_deadlines(cel_ctx *ctx, void *arg)
         return 0;
 }
 
-TEST(deadlines_nest_and_only_ever_tighten)
+TEST_BOTH(deadlines_nest_and_only_ever_tighten)
 {
         fixture f = fixture_new();
         cel_time seen[4];
         int64_t now = cel_clock_now(f.clock).ns;
 
-        CHECK_RESULT(fixture_spawn(&f, "nester", nest_deadlines, seen), 0);
+        CHECK_DONE(fixture_act(&f, kind, "nester", nest_deadlines, seen), 0);
         CHECK_INT(seen[0].ns, now + 100 * CEL_NS_PER_MS);
         CHECK_INT(seen[1].ns, now + 100 * CEL_NS_PER_MS);
         CHECK_INT(seen[2].ns, now + 10 * CEL_NS_PER_MS);
@@ -78,14 +78,31 @@ TEST(deadlines_nest_and_only_ever_tighten)
         fixture_free(&f);
 }
 
-TEST(cancelling_a_task_ends_its_wait)
+TEST_BOTH(cancelling_a_task_ends_its_wait)
 {
         fixture f = fixture_new();
-        cel_task *sleeper = fixture_spawn(&f, "sleeper", sleep_100, NULL);
+        fixture_actor *sleeper = fixture_act(&f, kind, "sleeper", sleep_100, NULL);
 
-        cel_task_cancel(sleeper);
-        fixture_settle(&f);
-        CHECK_RESULT(sleeper, CEL_ECANCELED);
+        fixture_cancel(sleeper);
+        CHECK_DONE(sleeper, CEL_ECANCELED);
+        fixture_free(&f);
+}
+
+static int await_task(cel_ctx *ctx, void *arg)
+{
+        return cel_task_await(ctx, arg);
+}
+
+TEST_BOTH(awaiting_a_task_returns_its_result_once_it_has_ended)
+{
+        fixture f = fixture_new();
+        cel_task *task = fixture_spawn(&f, "task", sleep_within_50, NULL);
+        fixture_actor *waiter = fixture_act(&f, kind, "waiter", await_task, task);
+
+        fixture_advance_ms(&f, 49);
+        CHECK_WAITS(waiter);
+        fixture_advance_ms(&f, 1);
+        CHECK_DONE(waiter, CEL_ETIMEDOUT);
         fixture_free(&f);
 }
 
@@ -174,28 +191,28 @@ static int parent(cel_ctx *ctx, void *arg)
         return r;
 }
 
-TEST(the_first_failure_cancels_the_siblings_and_is_what_close_returns)
+TEST_BOTH(the_first_failure_cancels_the_siblings_and_is_what_close_returns)
 {
         fixture f = fixture_new();
         family fam = {.mode = CEL_SCOPE_FAIL_FAST, .results = {1, 1}};
-        cel_task *task = fixture_spawn(&f, "parent", parent, &fam);
+        fixture_actor *task = fixture_act(&f, kind, "parent", parent, &fam);
 
         fixture_advance_ms(&f, 10);
-        CHECK_RESULT(task, CEL_EPROTO);
+        CHECK_DONE(task, CEL_EPROTO);
         CHECK_INT(fam.results[0], CEL_ECANCELED);
         fixture_free(&f);
 }
 
-TEST(a_collecting_scope_lets_the_siblings_end_on_their_own)
+TEST_BOTH(a_collecting_scope_lets_the_siblings_end_on_their_own)
 {
         fixture f = fixture_new();
         family fam = {.mode = CEL_SCOPE_COLLECT_ALL, .results = {1, 1}};
-        cel_task *task = fixture_spawn(&f, "parent", parent, &fam);
+        fixture_actor *task = fixture_act(&f, kind, "parent", parent, &fam);
 
         fixture_advance_ms(&f, 10);
-        CHECK_PENDING(task);
+        CHECK_WAITS(task);
         fixture_advance_ms(&f, 90);
-        CHECK_RESULT(task, CEL_EPROTO);
+        CHECK_DONE(task, CEL_EPROTO);
         CHECK_INT(fam.results[0], 0);
         fixture_free(&f);
 }
@@ -238,27 +255,27 @@ static int cancel_one_of_two(cel_ctx *ctx, void *arg)
         return cel_scope_close(ctx, scope);
 }
 
-TEST(that_one_task_was_cancelled_is_no_failure_of_its_scope)
+TEST_BOTH(that_one_task_was_cancelled_is_no_failure_of_its_scope)
 {
         for (cel_scope_mode mode = CEL_SCOPE_FAIL_FAST; mode <= CEL_SCOPE_COLLECT_ALL; mode++) {
                 fixture f = fixture_new();
-                cel_task *parent = fixture_spawn(&f, "parent", cancel_one_of_two, &mode);
+                fixture_actor *parent = fixture_act(&f, kind, "parent", cancel_one_of_two, &mode);
 
-                CHECK_PENDING(parent); /* the other one sleeps on */
+                CHECK_WAITS(parent); /* the other one sleeps on */
                 fixture_advance_ms(&f, 1000000);
-                CHECK_RESULT(parent, 0);
+                CHECK_DONE(parent, 0);
                 fixture_free(&f);
         }
 }
 
-TEST(a_scope_whose_deadline_passes_cancels_its_tasks_and_still_waits_for_them)
+TEST_BOTH(a_scope_whose_deadline_passes_cancels_its_tasks_and_still_waits_for_them)
 {
         fixture f = fixture_new();
         int steps = 0;
-        cel_task *task = fixture_spawn(&f, "closer", close_under_deadline, &steps);
+        fixture_actor *task = fixture_act(&f, kind, "closer", close_under_deadline, &steps);
 
         fixture_advance_ms(&f, 20);
-        CHECK_RESULT(task, CEL_ETIMEDOUT);
+        CHECK_DONE(task, CEL_ETIMEDOUT);
         fixture_free(&f);
 }
 
@@ -338,12 +355,12 @@ static int spawn_with_request_id(cel_ctx *ctx, void *arg)
         return cel_scope_close(ctx, scope);
 }
 
-TEST(a_spawned_task_inherits_the_request_id)
+TEST_BOTH(a_spawned_task_inherits_the_request_id)
 {
         fixture f = fixture_new();
         char text[64];
 
-        CHECK_RESULT(fixture_spawn(&f, "parent", spawn_with_request_id, text), 0);
+        CHECK_DONE(fixture_act(&f, kind, "parent", spawn_with_request_id, text), 0);
         CHECK_STR(text, "child/req-7");
         fixture_free(&f);
 }
