@@ -27,7 +27,7 @@ CEL_API bool cel_future_done(cel_future *future);
 /* Wait until `future` is complete; return its status and, unless ret_value is NULL, its value.
  * Owns:   the value belongs to whoever the completer and the waiter agree on; the future never frees it.
  * Waits:  until completion, the ctx's deadline or its cancellation.
- * Errors: the future's status, with the error's text if it is a task's; CEL_ETIMEDOUT, CEL_ECANCELED;
+ * Errors: the future's status, with the error's text, and the remote error, if it is a task's; CEL_ETIMEDOUT, CEL_ECANCELED;
  *         *ret_value is untouched unless the future is complete. */
 CEL_API int cel_await(cel_ctx *ctx, cel_future *future, void **ret_value);
 

@@ -104,8 +104,9 @@ CEL_API int cel_rpc_cast(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_opt
 CEL_API bool cel_rpc_can_send_version(const cel_rpc_client *client, const cel_rpc_options *options,
                                       const char *version);
 
-/* The remote error that came with the last failure of this ctx; NULL unless that was CEL_EREMOTE. Borrowed:
- * valid until the next failure on this ctx. */
+/* The remote error that came with the last failure of this ctx; NULL unless that was CEL_EREMOTE. It comes with the
+ * result of a task that failed with it, too: by cel_task_await(), cel_await() and cel_scope_close(). Borrowed: valid
+ * until the next failure on this ctx. */
 CEL_API const cel_remote_error *cel_remote_error_of(const cel_ctx *ctx);
 
 /* Of all clients of this client's transport. From any thread. */

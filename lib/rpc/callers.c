@@ -175,7 +175,7 @@ static pending_call *find_locked(callers *c, const char *msg_id)
 typedef struct outcome {
         int status;
         json_t *result;            /* owned */
-        cel__error_detail *detail; /* owned */
+        cel__error_detail *detail; /* a reference */
         char why[256];
 } outcome;
 
@@ -194,8 +194,7 @@ static void hand_over(callers *c, const char *msg_id, outcome *o)
         }
         pthread_mutex_unlock(&c->mutex);
         json_decref(o->result);
-        if (o->detail)
-                o->detail->free(o->detail);
+        cel__error_detail_unref(o->detail);
 }
 
 /* The method is still at work: whoever waits begins anew. */
@@ -421,6 +420,5 @@ void callers_forget(callers *c, pending_call *call)
         c->calls_n--;
         pthread_mutex_unlock(&c->mutex);
         json_decref(call->result);
-        if (call->detail)
-                call->detail->free(call->detail);
+        cel__error_detail_unref(call->detail);
 }

@@ -24,7 +24,7 @@ typedef struct pending_call {
         bool done;                 /* the reply is here, or will not come */
         int status;                /* of it: 0, CEL_EREMOTE or another error */
         json_t *result;            /* owned; NULL: null, or a failure */
-        cel__error_detail *detail; /* owned; of CEL_EREMOTE */
+        cel__error_detail *detail; /* a reference; of CEL_EREMOTE */
         char why[256];             /* another error's sentence */
 } pending_call;
 

@@ -182,6 +182,94 @@ TEST_BOTH(a_failure_comes_as_a_remote_error_with_all_it_has)
         world_fini(&w);
 }
 
+/* What is known of the remote error that comes with the result of another task. */
+static void note_remote(cel_ctx *ctx, char *text, size_t text_bytes)
+{
+        const cel_remote_error *e = cel_remote_error_of(ctx);
+
+        snprintf(text, text_bytes, "%s.%s: %s, %zu lines", e ? e->module : "?", e ? e->class_name : "?",
+                 e ? e->message : "?", e ? json_array_size(e->traceback) : 0);
+}
+
+typedef struct delegation {
+        world *w;
+        char awaited[256], of_all[256], closed[256];
+} delegation;
+
+/* Has a task call, and hears of the outcome in every way that there is. */
+static int delegate(cel_ctx *ctx, void *arg)
+{
+        delegation *d = arg;
+        cel_scope *scope;
+        cel_task *task;
+
+        CHECK_INT(cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope), 0);
+        CHECK_INT(cel_spawn(ctx, scope, "caller", call, d->w, &task), 0);
+        CHECK_INT(cel_task_await(ctx, task), CEL_EREMOTE);
+        note_remote(ctx, d->awaited, sizeof(d->awaited));
+        cel_fail(ctx, CEL_EINVAL, "something else");
+        cel_future *future = cel_task_future(task);
+        CHECK_INT(cel_await_all(ctx, &future, 1), CEL_EREMOTE);
+        note_remote(ctx, d->of_all, sizeof(d->of_all));
+        cel_fail(ctx, CEL_EINVAL, "something else");
+        cel_task_unref(task);
+        int r = cel_scope_close(ctx, scope);
+        note_remote(ctx, d->closed, sizeof(d->closed));
+        return r;
+}
+
+TEST_BOTH(a_remote_error_comes_with_the_result_of_the_task_that_called)
+{
+        world w;
+        delegation d = {.w = &w};
+
+        world_init(&w);
+        fixture_actor *delegator = fixture_act(&w.f, kind, "delegator", delegate, &d);
+        answer(&w, "\"failure\": \"{\\\"class\\\": \\\"E\\\", \\\"module\\\": \\\"mod\\\", "
+                   "\\\"message\\\": \\\"boo\\\", \\\"tb\\\": [\\\"a\\\", \\\"b\\\"]}\"");
+        CHECK_DONE(delegator, CEL_EREMOTE);
+        CHECK_STR(d.awaited, "mod.E: boo, 2 lines");
+        CHECK_STR(d.of_all, "mod.E: boo, 2 lines");
+        CHECK_STR(d.closed, "mod.E: boo, 2 lines");
+        CHECK_STR(fixture_actor_text(delegator), "E: boo");
+        world_fini(&w);
+}
+
+static int fail_remotely(cel_ctx *ctx, void *arg)
+{
+        (void)arg;
+        return cel_fail(ctx, CEL_EREMOTE, "without a detail");
+}
+
+/* Calls, and then awaits a task whose failure has the same code and no more. */
+static int mistake(cel_ctx *ctx, void *arg)
+{
+        cel_scope *scope;
+        cel_task *task;
+
+        CHECK_INT(call(ctx, arg), CEL_EREMOTE);
+        CHECK_INT(cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope), 0);
+        CHECK_INT(cel_spawn(ctx, scope, "other", fail_remotely, NULL, &task), 0);
+        CHECK_INT(cel_task_await(ctx, task), CEL_EREMOTE);
+        CHECK(!cel_remote_error_of(ctx));
+        cel_task_unref(task);
+        CHECK_INT(cel_scope_close(ctx, scope), CEL_EREMOTE);
+        CHECK(!cel_remote_error_of(ctx));
+        return 0;
+}
+
+TEST_BOTH(an_earlier_remote_error_is_not_taken_for_that_of_a_task)
+{
+        world w;
+
+        world_init(&w);
+        fixture_actor *mistaken = fixture_act(&w.f, kind, "mistaken", mistake, &w);
+        answer(&w, "\"failure\": \"{\\\"class\\\": \\\"E\\\"}\"");
+        fixture_settle(&w.f);
+        CHECK_DONE(mistaken, 0);
+        world_fini(&w);
+}
+
 TEST_BOTH(a_reply_that_is_none_is_an_error_for_its_caller)
 {
         world w;

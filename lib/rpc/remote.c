@@ -29,6 +29,7 @@ int remote_read(const char *text, size_t n, cel__error_detail **ret_detail, char
                 free(made);
                 return r;
         }
+        made->detail.refs = 1;
         made->detail.free = remote_free;
         *ret_detail = &made->detail;
         return 0;

@@ -9,7 +9,7 @@
 #include <celadon/rpc.h>
 
 /* Read a failure as it was sent.
- * Owns:   *ret_detail is yours: its free() frees it.
+ * Owns:   *ret_detail is a reference of yours.
  * Errors: CEL_EDECODE, with a sentence in `why`; CEL_ENOMEM. */
 int remote_read(const char *text, size_t n, cel__error_detail **ret_detail, char *why, size_t why_bytes);
 

@@ -52,11 +52,23 @@ int cel__ctx_init(cel_ctx *ctx, cel_runtime *runtime, cel__loop *loop, const cha
         return 0;
 }
 
+cel__error_detail *cel__error_detail_ref(cel__error_detail *detail)
+{
+        if (detail)
+                atomic_fetch_add_explicit(&detail->refs, 1, memory_order_relaxed);
+        return detail;
+}
+
+cel__error_detail *cel__error_detail_unref(cel__error_detail *detail)
+{
+        if (detail && atomic_fetch_sub(&detail->refs, 1) == 1)
+                detail->free(detail);
+        return NULL;
+}
+
 static void drop_error_detail(cel_ctx *ctx)
 {
-        if (ctx->error_detail)
-                ctx->error_detail->free(ctx->error_detail);
-        ctx->error_detail = NULL;
+        ctx->error_detail = cel__error_detail_unref(ctx->error_detail);
 }
 
 void cel__ctx_fini(cel_ctx *ctx)

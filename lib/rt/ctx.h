@@ -30,8 +30,10 @@
 
 enum { CEL__NAME_BYTES = 48, CEL__REQUEST_ID_BYTES = 64, CEL__ERROR_TEXT_BYTES = 512 };
 
-/* More about a failure than its text. */
+/* More about a failure than its text. It does not change, so that all who hear of the failure may share it: the ctx
+ * that failed, those that await its task, and the scope of it. Whoever makes one holds the first reference. */
 typedef struct cel__error_detail {
+        _Atomic unsigned refs;
         void (*free)(struct cel__error_detail *detail);
 } cel__error_detail;
 
@@ -46,7 +48,7 @@ struct cel_ctx {
         int error_code;         /* what error_text is about */
         char *error_text;       /* owned; made at the first failure, CEL__ERROR_TEXT_BYTES */
         cel__error_detail
-                *error_detail; /* owned; NULL: none. Of error_code, when that is error_detail_code */
+                *error_detail; /* a reference; NULL: none. Of error_code, when that is error_detail_code */
         int error_detail_code;
         char *request_id; /* owned; NULL: none */
         char name[CEL__NAME_BYTES];
@@ -94,7 +96,12 @@ int cel__ctx_begin(cel_ctx *ctx, const char *where);
 /* Has it been cancelled, and is nothing shielding it? */
 bool cel__ctx_must_cancel(const cel_ctx *ctx);
 
-/* Keep `detail` with the failure `code`, which cel_fail() has recorded, until the next one. Takes `detail`. */
+/* NULL stays NULL. Unref returns NULL. From any thread. */
+cel__error_detail *cel__error_detail_ref(cel__error_detail *detail);
+cel__error_detail *cel__error_detail_unref(cel__error_detail *detail);
+
+/* Keep `detail`, or none if it is NULL, with the failure `code`, which cel_fail() has recorded, until the next one.
+ * Takes the reference. */
 void cel__ctx_set_error_detail(cel_ctx *ctx, int code, cel__error_detail *detail);
 
 /* The detail of the last failure; NULL: there is none, or that failure was not `code`. Borrowed. */

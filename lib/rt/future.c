@@ -119,14 +119,17 @@ static int wait_until_done(cel_ctx *ctx, cel_future *future)
         return r;
 }
 
-/* The status of a future that is done; a task's failure comes with the text that the task gave it. */
+/* The status of a future that is done; a task's failure comes with all that the task said about it. */
 static int status_for(cel_ctx *ctx, const cel_future *future)
 {
         const cel_ctx *task = future->task ? &future->task->ctx : NULL;
+        int status = future->status;
 
-        if (future->status < 0 && task && task->error_text && task->error_code == future->status)
-                return cel_fail(ctx, future->status, "%s", task->error_text);
-        return cel__ctx_bare(ctx, future->status);
+        if (status >= 0 || !task || !task->error_text || task->error_code != status)
+                return cel__ctx_bare(ctx, status);
+        cel_fail(ctx, status, "%s", task->error_text);
+        cel__ctx_set_error_detail(ctx, status, cel__error_detail_ref(cel__ctx_error_detail(task, status)));
+        return status;
 }
 
 int cel_await(cel_ctx *ctx, cel_future *future, void **ret_value)

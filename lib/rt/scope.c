@@ -30,6 +30,7 @@ void cel__scope_free(cel_scope *scope)
         cel_assert(scope->tasks_n == 0);
         pthread_mutex_destroy(&scope->mutex);
         free(scope->failure_text);
+        cel__error_detail_unref(scope->failure_detail);
         free(scope);
 }
 
@@ -68,6 +69,7 @@ void cel__scope_task_ended(cel_scope *scope, cel_task *task, int result)
         if (result < 0 && !told_to && scope->failure == 0) {
                 scope->failure = result;
                 scope->failure_text = strdup(cel_ctx_error_text(&task->ctx, result));
+                scope->failure_detail = cel__error_detail_ref(cel__ctx_error_detail(&task->ctx, result));
                 if (scope->mode == CEL_SCOPE_FAIL_FAST)
                         cancel_tasks_locked(scope);
         }
@@ -153,9 +155,11 @@ int cel_scope_close(cel_ctx *ctx, cel_scope *scope)
                 wait_for_tasks(ctx, scope);
                 ctx->shields--;
         }
-        if (scope->failure < 0 && r >= 0)
+        if (scope->failure < 0 && r >= 0) {
                 r = cel_fail(ctx, scope->failure, "%s",
                              scope->failure_text ? scope->failure_text : cel_error_text(scope->failure));
+                cel__ctx_set_error_detail(ctx, r, CEL_TAKE(scope->failure_detail));
+        }
         retire(ctx, scope);
         return r;
 }

@@ -55,10 +55,11 @@ struct cel_scope {
         cel__list tasks;       /* that have not ended */
         unsigned tasks_n;
         bool canceled;
-        int failure;                     /* the first, or 0 */
-        char *failure_text;              /* owned; its text, if any */
-        cel__wait *closer;               /* borrowed; who waits in cel_scope_close() */
-        char closed_by[CEL__NAME_BYTES]; /* not "": it is closed, by this task, and kept for a while */
+        int failure;                       /* the first, or 0 */
+        char *failure_text;                /* owned; its text, if any */
+        cel__error_detail *failure_detail; /* a reference; NULL: none */
+        cel__wait *closer;                 /* borrowed; who waits in cel_scope_close() */
+        char closed_by[CEL__NAME_BYTES];   /* not "": it is closed, by this task, and kept for a while */
 };
 
 /* A scope of `loop`, without a ctx.
