@@ -189,29 +189,29 @@ static void reply(cel_ctx *ctx, cel_request *q)
         bool keeps_place = server->stats.replying >= REPLYING_MAX;
 
         if (q->gives_up) {
-                server_leave_place(q);
-                server_settle(q, CEL__SETTLE_REQUEUE);
+                turns_leave_place(q);
+                request_settle(q, CEL__SETTLE_REQUEUE);
                 return;
         }
         if (!keeps_place)
-                server_leave_place(q);
+                turns_leave_place(q);
         server->stats.replying++;
         bool sent = answer(ctx, q);
         server->stats.replying--;
         if (keeps_place)
-                server_leave_place(q);
+                turns_leave_place(q);
         if (!q->settled) /* a reply that is lost has no taker, and handling it again would not help */
-                server_settle(q, sent || !cel_ctx_canceled(ctx) ? CEL__SETTLE_ACK : CEL__SETTLE_REQUEUE);
+                request_settle(q, sent || !cel_ctx_canceled(ctx) ? CEL__SETTLE_ACK : CEL__SETTLE_REQUEUE);
 }
 
 /* Nobody waits for a reply. */
 static void finish_cast(cel_request *q)
 {
-        server_leave_place(q);
+        turns_leave_place(q);
         if (!q->settled)
-                server_settle(q, q->gives_up ? CEL__SETTLE_REQUEUE
-                                 : q->failed ? CEL__SETTLE_REJECT
-                                             : CEL__SETTLE_ACK);
+                request_settle(q, q->gives_up ? CEL__SETTLE_REQUEUE
+                                  : q->failed ? CEL__SETTLE_REJECT
+                                              : CEL__SETTLE_ACK);
 }
 
 /* Nothing is to be done for it. */
@@ -219,9 +219,9 @@ static void let_go(cel_request *q)
 {
         if (!q->lost)
                 q->server->stats.expired_dropped++;
-        server_leave_place(q);
+        turns_leave_place(q);
         if (!q->settled)
-                server_settle(q, CEL__SETTLE_ACK);
+                request_settle(q, CEL__SETTLE_ACK);
 }
 
 int handle_request(cel_ctx *ctx, void *arg)
@@ -229,7 +229,7 @@ int handle_request(cel_ctx *ctx, void *arg)
         cel_request *q = arg;
         cel_rpc_server *server = q->server;
 
-        if (q->lost || server_has_expired(q)) {
+        if (q->lost || request_has_expired(q)) {
                 let_go(q);
         } else {
                 call_handler(ctx, q);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A request, as its handler sees it. */
+ * A request: its life, and what its handler sees of it. */
+#include "base/assert.h"
 #include "rpc/server.h"
 #include "wire/failure.h"
 
@@ -30,7 +31,7 @@ void request_unref(cel_request *request)
         if (--request->refs > 0)
                 return;
         request_clear_outcome(request);
-        server_uncount(request);
+        turns_free_room(request);
         cel__list_remove(&request->lane_node);
         cel_future_unref(request->done);
         json_decref(request->context);
@@ -39,6 +40,27 @@ void request_unref(cel_request *request)
         cel__buf_fini(&request->plain);
         cel__buf_fini(&request->failure);
         free(request);
+}
+
+bool request_settle(cel_request *q, cel__settlement how)
+{
+        cel_assert(!q->settled);
+        q->settled = true;
+        if (how == CEL__SETTLE_REQUEUE && q->opened && *q->wire.unique_id)
+                cel__seen_remove(q->server->seen,
+                                 q->wire.unique_id); /* it is to be handled when it comes again */
+        return q->server->driver->settle(&q->delivery, how) >= 0;
+}
+
+void request_drop(cel_request *q, cel__settlement how)
+{
+        request_settle(q, how);
+        request_unref(q);
+}
+
+bool request_has_expired(const cel_request *q)
+{
+        return cel_clock_now(q->server->clock).ns >= q->deadline.ns;
 }
 
 /* --- What was asked --------------------------------------------------------------------------- */

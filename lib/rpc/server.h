@@ -2,10 +2,12 @@
  *
  * The inside of an RPC server, shared by the files of this folder:
  *
- *     server.c     start and stop; requests in, turns given
+ *     server.c     its life: start and stop
+ *     intake.c     from a delivery to a request
+ *     turns.c      who begins when
  *     handle.c     one request in its task
  *     dispatch.c   which method is meant
- *     request.c    what a handler sees of its request
+ *     request.c    a request: its life, and what its handler sees of it
  *     answer.c     replies, and signs of life of long calls
  *
  * All of it belongs to the transport's loop. */
@@ -110,20 +112,36 @@ struct cel_request {
 
 /* --- server.c --------------------------------------------------------------------------------- */
 
-/* Settle the request's message, once. Returns whether that was in time. */
-bool server_settle(cel_request *request, cel__settlement how);
-
-/* Its bytes are not kept any more. */
-void server_uncount(cel_request *request);
-
-/* Has its caller given up? */
-bool server_has_expired(const cel_request *request);
-
-/* The handler has returned: its place goes to another request. */
-void server_leave_place(cel_request *request);
-
 /* Something has ended: tell those who wait for the last one. */
 void server_tell_idle(cel_rpc_server *server);
+
+/* --- intake.c --------------------------------------------------------------------------------- */
+
+/* For the driver. `arg` is the server. */
+void intake_on_delivery(void *arg, const cel__delivery *delivery);
+
+/* --- turns.c ---------------------------------------------------------------------------------- */
+
+/* Let the request, which has a lane, wait for its turn there. Takes it. */
+void turns_admit(cel_request *request);
+
+/* The handler has returned: its place goes to another request. */
+void turns_leave_place(cel_request *request);
+
+/* Count the request's bytes as kept. False: there is no room for them, and it is taken: it waits without them. */
+bool turns_make_room(cel_request *request);
+
+/* Its bytes are not kept any more. */
+void turns_free_room(cel_request *request);
+
+/* After a reconnect, everything that waits is out of date; without this it would add up. */
+void turns_drop_stale(cel_rpc_server *server);
+
+/* Give back everything that waits. */
+void turns_give_back_all(cel_rpc_server *server);
+
+/* Of server->impatience. */
+void turns_on_impatience(cel__timer *timer);
 
 /* --- handle.c --------------------------------------------------------------------------------- */
 
@@ -143,6 +161,15 @@ lane *dispatch_find(cel_rpc_server *server, const cel__request *request);
 
 cel_request *request_ref(cel_request *request);
 void request_unref(cel_request *request);
+
+/* Settle the request's message, once. Returns whether that was in time. */
+bool request_settle(cel_request *request, cel__settlement how);
+
+/* Settle it and be done with it. Takes it. */
+void request_drop(cel_request *request, cel__settlement how);
+
+/* Has its caller given up? */
+bool request_has_expired(const cel_request *request);
 
 /* Forget the outcome. */
 void request_clear_outcome(cel_request *request);
