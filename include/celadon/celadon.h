@@ -38,5 +38,6 @@
 #include <celadon/notifier.h>
 #include <celadon/rpc.h>
 #include <celadon/rpc_server.h>
+#include <celadon/serializer.h>
 
 #endif

@@ -14,6 +14,7 @@
 #ifndef CELADON_RPC_H
 #define CELADON_RPC_H
 
+#include <celadon/serializer.h>
 #include <celadon/transport.h>
 #include <jansson.h>
 
@@ -49,9 +50,19 @@ typedef struct cel_rpc_options {
         cel_choice mandatory;  /* fail with CEL_EUNROUTABLE at once when nobody listens; default: no */
         cel_choice fanout;     /* a cast to every server of the topic; default: no */
         const json_t *context; /* an object: the caller's context, who asks and the like */
+        /* What is made of arguments and context before they are sent, and of the result. A client's must live as long as
+         * the client. */
+        const cel_serializer *serializer;
+        /* Modules whose errors are allowed, beside Python's builtins: see cel_remote_error. NULL-terminated; a client's
+         * must live as long as the client. Default: none. */
+        const char *const *allowed_remote_exmods;
 } cel_rpc_options;
 
-/* What the other side failed with. All is borrowed; strings are "" if unknown. */
+/* What the other side failed with. All is borrowed; strings are "" if unknown.
+ *
+ * Where oslo.messaging makes a remote exception again, from the class, args and kwargs, it does so only if its module is
+ * allowed: else it raises a RemoteError of exc_type, value and traceback, which are class_name, message and traceback
+ * here. `allowed` says which of both it is, for whoever makes objects of classes that others name. */
 typedef struct cel_remote_error {
         const char *class_name; /* such as "InstanceNotFound" */
         const char *module;     /* where that class is defined: "nova.exception" */
@@ -59,6 +70,7 @@ typedef struct cel_remote_error {
         const json_t *args;      /* array: what to make the exception of again; NULL: [message] */
         const json_t *kwargs;    /* object; NULL: {} */
         const json_t *traceback; /* array of strings, each with its newline; NULL: [] */
+        bool allowed; /* is the module in the client's allowed_remote_exmods, or Python's builtins? */
 } cel_remote_error;
 
 typedef struct cel_rpc_stats {
@@ -88,7 +100,8 @@ CEL_API cel_rpc_client *cel_rpc_client_free(cel_rpc_client *client);
  * Waits:  for the connection, for the reply; until the timeout, the ctx's deadline or its cancellation.
  * Errors: CEL_EREMOTE: the method failed, see cel_remote_error_of(); CEL_ETIMEDOUT: the text names the target;
  *         CEL_EVERSION (the cap), CEL_EINVAL (a fanout, arguments that are no JSON), CEL_EUNROUTABLE (mandatory
- *         only), CEL_EDECODE (a reply that is none), CEL_EFULL (100,000 calls wait), as cel_publish(). */
+ *         only), CEL_EDECODE (a reply that is none), CEL_EFULL (100,000 calls wait), the serializer's, as
+ *         cel_publish(). */
 CEL_API int cel_rpc_call(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *options,
                          const char *method, json_t *args, json_t **ret_result);
 
@@ -96,11 +109,12 @@ CEL_API int cel_rpc_call(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_opt
  * Owns:   as cel_rpc_call().
  * Waits:  until the bus has confirmed it, the ctx's deadline or its cancellation.
  * Errors: CEL_EUNROUTABLE (mandatory only), CEL_EUNKNOWN: it may have arrived or not, and was not to be sent
- *         again; CEL_EVERSION, CEL_EINVAL, as cel_publish(). */
+ *         again; CEL_EVERSION, CEL_EINVAL, the serializer's, as cel_publish(). */
 CEL_API int cel_rpc_cast(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *options,
                          const char *method, json_t *args);
 
-/* Would the version cap let `version` (NULL: the one that would be sent) pass? `options` may be NULL. */
+/* Would the version cap let `version` (NULL: the one that would be sent; CEL_NONE: none) pass? What is no version does
+ * not pass a cap. `options` may be NULL. */
 CEL_API bool cel_rpc_can_send_version(const cel_rpc_client *client, const cel_rpc_options *options,
                                       const char *version);
 

@@ -352,11 +352,12 @@ cel__errands *callers_errands(const callers *c)
         return c->errands;
 }
 
-int callers_expect(cel_ctx *ctx, callers *c, pending_call *call)
+int callers_expect(cel_ctx *ctx, callers *c, const char *const *allowed_modules, pending_call *call)
 {
         int r = 0;
 
         memset(call, 0, sizeof(*call));
+        call->allowed_modules = allowed_modules;
         cel__list_init(&call->node);
         cel__uuid_hex(call->msg_id);
         pthread_mutex_lock(&c->mutex);
@@ -404,7 +405,7 @@ int callers_await(cel_ctx *ctx, callers *c, pending_call *call, int64_t monitor_
                 r = call->status;
         pthread_mutex_unlock(&c->mutex);
         if (r == CEL_EREMOTE)
-                remote_fail(ctx, CEL_TAKE(call->detail));
+                remote_fail(ctx, CEL_TAKE(call->detail), call->allowed_modules);
         else if (done && r < 0)
                 cel_fail(ctx, r, "%s",
                          r == CEL_ECLOSED ? "the transport is closed"

@@ -18,6 +18,7 @@ typedef struct callers callers;
 typedef struct pending_call {
         cel__list node; /* in the table of calls */
         char msg_id[CEL__UUID_BYTES];
+        const char *const *allowed_modules; /* borrowed, for the remote error; NULL: none */
 
         /* Under the callers' mutex. */
         cel__wait *wait;           /* borrowed; NULL: it does not wait yet, or has left */
@@ -55,9 +56,9 @@ int callers_await_replies(cel_ctx *ctx, callers *c);
 /* What declares and publishes. Borrowed. */
 cel__errands *callers_errands(const callers *c);
 
-/* Expect a reply: from now on it may come. `call` is initialised here.
+/* Expect a reply: from now on it may come. `call` is initialised here; `allowed_modules` may be NULL.
  * Errors: CEL_EFULL, CEL_ECLOSED. */
-int callers_expect(cel_ctx *ctx, callers *c, pending_call *call);
+int callers_expect(cel_ctx *ctx, callers *c, const char *const *allowed_modules, pending_call *call);
 
 /* Wait for the reply; with `monitor_ms`, no longer than that for a sign of life.
  * Errors: the reply's status, CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ECLOSED. */

@@ -3,6 +3,7 @@
  * The calling side (oslo-wire sections 6, 9, 11). A client is only its settings; what takes part in a call is in
  * callers.c. */
 #include "rpc/callers.h"
+#include "rpc/convert.h"
 #include "wire/request.h"
 #include "wire/version.h"
 
@@ -26,6 +27,8 @@ typedef struct settings {
         int retry;     /* how often to try again; CEL_RETRY_FOREVER */
         bool mandatory, fanout;
         const json_t *context;
+        const cel_serializer *serializer;
+        const char *const *allowed_remote_exmods;
 } settings;
 
 struct cel_rpc_client {
@@ -70,6 +73,9 @@ static settings merge(const settings *base, const cel_rpc_options *o)
         s.mandatory = decide(o->mandatory, s.mandatory);
         s.fanout = decide(o->fanout, s.fanout);
         s.context = o->context ? o->context : s.context;
+        s.serializer = o->serializer ? o->serializer : s.serializer;
+        s.allowed_remote_exmods = o->allowed_remote_exmods ? o->allowed_remote_exmods
+                                                           : s.allowed_remote_exmods;
         return s;
 }
 
@@ -127,6 +133,7 @@ static int check_cap(cel_ctx *ctx, const settings *s)
 typedef struct outgoing {
         const settings *settings;
         const char *method;
+        json_t *context; /* a reference; an object */
         char unique_id[CEL__UUID_BYTES];
         char exchange[NAME_BYTES_MAX + sizeof("_fanout")];
         char routing_key[2 * NAME_BYTES_MAX + 2];
@@ -163,7 +170,8 @@ static int address(cel_ctx *ctx, outgoing *s)
 }
 
 /* `call` is NULL for a cast. */
-static int encode(cel_ctx *ctx, const callers *c, outgoing *s, const json_t *args, const pending_call *call)
+static int encode_as(cel_ctx *ctx, const callers *c, outgoing *s, const json_t *args, const json_t *context,
+                     const pending_call *call)
 {
         const settings *to = s->settings;
         cel__request request = {.method = s->method,
@@ -174,7 +182,7 @@ static int encode(cel_ctx *ctx, const callers *c, outgoing *s, const json_t *arg
                                 .reply_queue = call ? callers_reply_queue(c) : NULL,
                                 .monitor_s = to->monitor_s,
                                 .unique_id = s->unique_id,
-                                .context = to->context};
+                                .context = context};
 
         cel__uuid_hex(s->unique_id);
         int r = cel__request_encode(&request, &s->body);
@@ -183,6 +191,21 @@ static int encode(cel_ctx *ctx, const callers *c, outgoing *s, const json_t *arg
                         ctx, r,
                         "arguments or context cannot be sent: no objects, nested too deep, or not UTF-8");
         return r < 0 ? cel_fail(ctx, r, "the request cannot be sent: %s", cel_error_text(r)) : 0;
+}
+
+static int encode(cel_ctx *ctx, const callers *c, outgoing *s, const json_t *args, const pending_call *call)
+{
+        const cel_serializer *serializer = s->settings->serializer;
+        json_t *made_args = NULL, *made_context = NULL;
+        int r = convert_args(ctx, serializer, CONVERT_TO_SEND, s->context, args, &made_args);
+
+        if (r >= 0)
+                r = convert_context(ctx, serializer, CONVERT_TO_SEND, s->context, &made_context);
+        if (r >= 0)
+                r = encode_as(ctx, c, s, made_args, made_context, call);
+        json_decref(made_args);
+        json_decref(made_context);
+        return r;
 }
 
 /* `expires`: nobody waits for it after the deadline. */
@@ -261,11 +284,14 @@ static int call_with(cel_ctx *ctx, callers *c, outgoing *s, const json_t *args, 
         if (r == CEL_ETIMEDOUT)
                 return fail_late(ctx, c, s, "reply", false);
         if (r >= 0)
-                r = callers_expect(ctx, c, &call);
+                r = callers_expect(ctx, c, s->settings->allowed_remote_exmods, &call);
         if (r < 0)
                 return r;
         r = converse(ctx, c, s, args, &call);
-        json_t *result = r >= 0 ? CEL_TAKE(call.result) : NULL;
+        json_t *result = NULL;
+        if (r >= 0)
+                r = convert_result(ctx, s->settings->serializer, CONVERT_AS_RECEIVED, s->context, call.result,
+                                   &result);
         callers_forget(c, &call);
         if (r < 0)
                 return r;
@@ -288,8 +314,19 @@ static int begin(cel_ctx *ctx, const cel_rpc_client *client, const cel_rpc_optio
         sending->method = method;
         if (r >= 0)
                 r = address(ctx, sending);
+        sending->context = s->context ? json_incref((json_t *)(uintptr_t)s->context) : json_object();
+        if (r >= 0 && !sending->context)
+                r = cel_fail(ctx, CEL_ENOMEM, "out of memory");
         cel__buf_init(&sending->body, BODY_BYTES_MAX);
         return r;
+}
+
+static void end(callers *c, outgoing *sending, json_t *args)
+{
+        cel__buf_fini(&sending->body);
+        json_decref(sending->context);
+        json_decref(args);
+        callers_unref(c);
 }
 
 int cel_rpc_call(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *options, const char *method,
@@ -307,9 +344,7 @@ int cel_rpc_call(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *op
                 callers_get_counts(c)->calls++;
                 r = call_with(ctx, c, &sending, args, ret_result);
         }
-        cel__buf_fini(&sending.body);
-        json_decref(args);
-        callers_unref(c);
+        end(c, &sending, args);
         return r;
 }
 
@@ -327,9 +362,7 @@ int cel_rpc_cast(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *op
                 callers_get_counts(c)->casts++;
                 r = deliver(ctx, c, &sending, false);
         }
-        cel__buf_fini(&sending.body);
-        json_decref(args);
-        callers_unref(c);
+        end(c, &sending, args);
         return r;
 }
 
@@ -338,7 +371,7 @@ bool cel_rpc_can_send_version(const cel_rpc_client *client, const cel_rpc_option
 {
         settings s = merge(&client->own, options);
 
-        return cel__version_compatible(s.version_cap, version ? version : s.version) == 1;
+        return cel__version_compatible(s.version_cap, choose(version, s.version)) == 1;
 }
 
 cel_rpc_stats cel_rpc_client_get_stats(const cel_rpc_client *client)

@@ -35,8 +35,9 @@ static int call(cel_ctx *ctx, void *arg)
 
         CHECK((e != NULL) == (r == CEL_EREMOTE));
         if (e)
-                snprintf(w->remote, sizeof(w->remote), "%s %s %s %zu %zu", e->module, e->class_name,
-                         e->message, json_array_size(e->args), json_array_size(e->traceback));
+                snprintf(w->remote, sizeof(w->remote), "%s %s %s %zu %zu%s", e->module, e->class_name,
+                         e->message, json_array_size(e->args), json_array_size(e->traceback),
+                         e->allowed ? " allowed" : "");
         return r;
 }
 
@@ -44,7 +45,7 @@ static int cast(cel_ctx *ctx, void *arg)
 {
         world *w = arg;
 
-        return cel_rpc_cast(ctx, w->client, &w->options, "m", NULL);
+        return cel_rpc_cast(ctx, w->client, &w->options, "m", json_incref(w->args));
 }
 
 static void world_init(world *w)
@@ -181,6 +182,153 @@ TEST_BOTH(a_failure_comes_as_a_remote_error_with_all_it_has)
         CHECK_STR(fixture_actor_text(caller), "E: boo");
         world_fini(&w);
 }
+
+TEST_BOTH(errors_of_modules_that_are_allowed_say_so)
+{
+        static const char *const modules[] = {"nova.exception", "other", NULL};
+        static const struct {
+                const char *module, *what;
+        } cases[] = {{"nova.exception", "nova.exception E  0 0 allowed"},
+                     {"nova.exception.deeper", "nova.exception.deeper E  0 0"},
+                     {"nova", "nova E  0 0"},
+                     {"builtins", "builtins E  0 0 allowed"},
+                     {"exceptions", "builtins E  0 0 allowed"}, /* Python 2's name of it */
+                     {"oslo_messaging.exceptions", "oslo_messaging.exceptions E  0 0"}};
+        world w;
+        char rest[256];
+
+        world_init(&w);
+        w.options.allowed_remote_exmods = modules;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+
+                snprintf(rest, sizeof(rest),
+                         "\"failure\": \"{\\\"class\\\": \\\"E\\\", \\\"module\\\": \\\"%s\\\"}\"",
+                         cases[i].module);
+                answer(&w, rest);
+                CHECK_DONE(caller, CEL_EREMOTE);
+                CHECK_STR(w.remote, cases[i].what);
+        }
+        world_fini(&w);
+}
+
+/* --- Serializers ------------------------------------------------------------------------------ */
+
+typedef struct journal {
+        char text[512]; /* what was converted, in which context */
+        int outcome;    /* of what comes next */
+} journal;
+
+static int convert(cel_ctx *ctx, journal *j, const char *what, const json_t *context, json_t *entity,
+                   json_t **ret_entity)
+{
+        cel_auto_free char *in = context ? json_dumps(context, JSON_COMPACT) : NULL,
+                           *of = json_dumps(entity, JSON_COMPACT | JSON_ENCODE_ANY);
+        size_t n = strlen(j->text);
+
+        snprintf(j->text + n, sizeof(j->text) - n, "%s %s%s%s; ", what, of, in ? " in " : "", in ? in : "");
+        if (j->outcome < 0)
+                return cel_fail(ctx, j->outcome, "as the test wants it");
+        *ret_entity = json_pack("{s:O}", what, entity);
+        return 0;
+}
+
+static int serialize(cel_ctx *ctx, void *arg, const json_t *context, json_t *entity, json_t **ret_entity)
+{
+        return convert(ctx, arg, "s", context, entity, ret_entity);
+}
+
+static int deserialize(cel_ctx *ctx, void *arg, const json_t *context, json_t *entity, json_t **ret_entity)
+{
+        return convert(ctx, arg, "d", context, entity, ret_entity);
+}
+
+static int serialize_context(cel_ctx *ctx, void *arg, json_t *context, json_t **ret_context)
+{
+        return convert(ctx, arg, "c", NULL, context, ret_context);
+}
+
+TEST_BOTH(a_serializer_is_asked_for_each_argument_then_the_context_and_then_the_result)
+{
+        world w;
+        journal j = {0};
+        const cel_serializer serializer = {.serialize_entity = serialize,
+                                           .deserialize_entity = deserialize,
+                                           .serialize_context = serialize_context,
+                                           .arg = &j};
+
+        world_init(&w);
+        w.args = json_pack("{s:i, s:n}", "a", 1, "b");
+        json_t *context = json_pack("{s:s}", "user", "u");
+        w.options = (cel_rpc_options){.context = context, .serializer = &serializer};
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        CHECK(strstr(bus_last(&w.bus)->body,
+                     "\\\"args\\\": {\\\"a\\\": {\\\"s\\\": 1}, \\\"b\\\": {\\\"s\\\": null}}"));
+        CHECK(strstr(bus_last(&w.bus)->body, "\\\"_context_c\\\": {\\\"user\\\": \\\"u\\\"}"));
+        answer(&w, "\"result\": 2");
+        CHECK_DONE(caller, 0);
+        CHECK_INT(json_integer_value(json_object_get(w.result, "d")), 2);
+        CHECK_STR(j.text, "s 1 in {\"user\":\"u\"}; s null in {\"user\":\"u\"}; c {\"user\":\"u\"}; "
+                          "d 2 in {\"user\":\"u\"}; ");
+        json_decref(context);
+        world_fini(&w);
+}
+
+static int make_client_with_options(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+
+        cel_rpc_client_free(w->client);
+        return cel_rpc_client_new(ctx, w->bus.transport, &(cel_target){.topic = "t"}, &w->options,
+                                  &w->client);
+}
+
+TEST_BOTH(a_client_keeps_its_serializer_and_gives_it_an_empty_context_if_there_is_none)
+{
+        world w;
+        journal j = {0};
+        const cel_serializer serializer = {.serialize_entity = serialize, .arg = &j};
+
+        world_init(&w);
+        w.args = json_pack("{s:i}", "a", 1);
+        w.options.serializer = &serializer;
+        CHECK_RESULT(fixture_spawn(&w.f, "opener", make_client_with_options, &w), 0);
+        w.options.serializer = NULL;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK_STR(j.text, "s 1 in {}; ");
+        world_fini(&w);
+}
+
+TEST_BOTH(what_a_serializer_refuses_is_not_sent)
+{
+        world w;
+        journal j = {.outcome = CEL_EBUSY};
+        const cel_serializer serializer = {.serialize_entity = serialize,
+                                           .deserialize_entity = deserialize,
+                                           .serialize_context = serialize_context,
+                                           .arg = &j};
+
+        world_init(&w);
+        w.options.serializer = &serializer;
+        fixture_actor *without_args = fixture_act(&w.f, kind, "caster", cast, &w);
+        CHECK_DONE(without_args, CEL_EBUSY);
+        CHECK_STR(fixture_actor_text(without_args), "the context cannot be serialized: as the test wants it");
+        w.args = json_pack("{s:i}", "a", 1);
+        fixture_actor *caster = fixture_act(&w.f, kind, "caster", cast, &w);
+        CHECK_DONE(caster, CEL_EBUSY);
+        CHECK_STR(fixture_actor_text(caster), "argument a cannot be serialized: as the test wants it");
+        CHECK_INT(w.bus.published_n, 0);
+        j.outcome = 0;
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        j.outcome = CEL_EBUSY;
+        answer(&w, "\"result\": 2");
+        CHECK_DONE(caller, CEL_EBUSY);
+        CHECK_STR(fixture_actor_text(caller), "the result cannot be deserialized: as the test wants it");
+        CHECK_INT(cel_rpc_client_get_stats(w.client).waiting, 0);
+        world_fini(&w);
+}
+
+/* --- Tasks that call -------------------------------------------------------------------------- */
 
 /* What is known of the remote error that comes with the result of another task. */
 static void note_remote(cel_ctx *ctx, char *text, size_t text_bytes)
@@ -437,6 +585,11 @@ TEST_BOTH(a_version_above_the_cap_is_not_sent)
               cel_rpc_can_send_version(w.client, NULL, "1.2"));
         CHECK(!cel_rpc_can_send_version(w.client, NULL, "1.3"));
         CHECK(cel_rpc_can_send_version(w.client, &(cel_rpc_options){.version_cap = CEL_NONE}, "9.9"));
+        CHECK(!cel_rpc_can_send_version(w.client, NULL, "2.0") &&
+              cel_rpc_can_send_version(w.client, NULL, "1.0"));
+        CHECK(!cel_rpc_can_send_version(w.client, NULL, CEL_NONE) &&
+              !cel_rpc_can_send_version(w.client, NULL, "1.b"));
+        CHECK(!cel_rpc_can_send_version(w.client, &(cel_rpc_options){.version = "1.3"}, NULL));
         CHECK_INT(w.bus.published_n, 0);
         world_fini(&w);
 }

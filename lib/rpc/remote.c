@@ -3,6 +3,9 @@
 #include "wire/failure.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define BUILTINS "builtins"
 
 typedef struct remote {
         cel__error_detail detail;
@@ -29,16 +32,30 @@ int remote_read(const char *text, size_t n, cel__error_detail **ret_detail, char
                 free(made);
                 return r;
         }
+        if (strcmp(made->error.module, "exceptions") == 0) /* as Python 2 calls them */
+                made->error.module = BUILTINS;
         made->detail.refs = 1;
         made->detail.free = remote_free;
         *ret_detail = &made->detail;
         return 0;
 }
 
-int remote_fail(cel_ctx *ctx, cel__error_detail *detail)
+/* oslo-wire section 10.2: names are compared whole. */
+static bool is_allowed(const char *module, const char *const *allowed_modules)
 {
-        const remote *r = cel__container(detail, remote, detail);
+        if (strcmp(module, BUILTINS) == 0)
+                return true;
+        for (const char *const *m = allowed_modules; m && *m; m++)
+                if (strcmp(module, *m) == 0)
+                        return true;
+        return false;
+}
 
+int remote_fail(cel_ctx *ctx, cel__error_detail *detail, const char *const *allowed_modules)
+{
+        remote *r = cel__container(detail, remote, detail);
+
+        r->error.allowed = is_allowed(r->error.module, allowed_modules);
         cel_fail(ctx, CEL_EREMOTE, "%s: %s", r->error.class_name, r->error.message);
         cel__ctx_set_error_detail(ctx, CEL_EREMOTE, detail);
         return CEL_EREMOTE;

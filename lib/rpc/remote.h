@@ -13,7 +13,8 @@
  * Errors: CEL_EDECODE, with a sentence in `why`; CEL_ENOMEM. */
 int remote_read(const char *text, size_t n, cel__error_detail **ret_detail, char *why, size_t why_bytes);
 
-/* Record CEL_EREMOTE with this detail, which is taken, in the ctx. Returns CEL_EREMOTE. */
-int remote_fail(cel_ctx *ctx, cel__error_detail *detail);
+/* Record CEL_EREMOTE with this detail, which nobody else has and which is taken, in the ctx. `allowed_modules` ends with
+ * NULL, or is NULL. Returns CEL_EREMOTE. */
+int remote_fail(cel_ctx *ctx, cel__error_detail *detail, const char *const *allowed_modules);
 
 #endif
