@@ -235,8 +235,8 @@ static int publish(cel_ctx *ctx, cel__amqp_channel *channel, const cel_message *
 
         pthread_mutex_lock(&amqp->mutex);
         confirm *c = slot_of(channel, tag);
-        if (c->tag == tag && c->wait == &wait) { /* this caller leaves before the answer */
-                c->digest = digest_of(message);
+        if (c->tag == tag && c->wait == &wait) {                   /* this caller leaves before the answer */
+                c->digest = c->mandatory ? digest_of(message) : 0; /* nothing else is returned */
                 c->wait = NULL;
                 c->why = NULL;
                 c->message = NULL;

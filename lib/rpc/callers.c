@@ -85,6 +85,8 @@ static void finish_locked(pending_call *call, int status)
         call->status = status;
         if (call->wait)
                 cel__wait_finish(call->wait, 0);
+        else if (call->sending)
+                cel__interrupt_raise(call->sending);
 }
 
 /* The transport is being closed: nobody gets a reply any more. */
@@ -373,6 +375,21 @@ int callers_expect(cel_ctx *ctx, callers *c, const char *const *allowed_modules,
         if (r == CEL_EFULL)
                 return cel_fail(ctx, r, "%d calls wait for replies already", CALLS_MAX);
         return r < 0 ? fail(ctx, r) : 0;
+}
+
+void callers_note_sending(callers *c, pending_call *call, cel__interrupt *sending)
+{
+        pthread_mutex_lock(&c->mutex);
+        call->sending = sending;
+        pthread_mutex_unlock(&c->mutex);
+}
+
+bool callers_is_done(callers *c, const pending_call *call)
+{
+        pthread_mutex_lock(&c->mutex);
+        bool done = call->done;
+        pthread_mutex_unlock(&c->mutex);
+        return done;
 }
 
 /* Wait once: for the reply, a sign of life, or the end of the ctx's patience. With the mutex held on entry and exit;

@@ -22,6 +22,7 @@ typedef struct pending_call {
 
         /* Under the callers' mutex. */
         cel__wait *wait;           /* borrowed; NULL: it does not wait yet, or has left */
+        cel__interrupt *sending;   /* borrowed; NULL: it is not being sent */
         bool done;                 /* the reply is here, or will not come */
         int status;                /* of it: 0, CEL_EREMOTE or another error */
         json_t *result;            /* owned; NULL: null, or a failure */
@@ -59,6 +60,12 @@ cel__errands *callers_errands(const callers *c);
 /* Expect a reply: from now on it may come. `call` is initialised here; `allowed_modules` may be NULL.
  * Errors: CEL_EFULL, CEL_ECLOSED. */
 int callers_expect(cel_ctx *ctx, callers *c, const char *const *allowed_modules, pending_call *call);
+
+/* The request is being sent, until this is called with NULL: the reply ends that by raising `sending`. */
+void callers_note_sending(callers *c, pending_call *call, cel__interrupt *sending);
+
+/* Is the reply here, or known not to come? */
+bool callers_is_done(callers *c, const pending_call *call);
 
 /* Wait for the reply; with `monitor_ms`, no longer than that for a sign of life.
  * Errors: the reply's status, CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ECLOSED. */

@@ -254,6 +254,20 @@ static int fail_late(cel_ctx *ctx, callers *c, const outgoing *s, const char *wh
                         why);
 }
 
+/* Send the request until it is known to have arrived, or to be of no use any more: a reply that comes before the
+ * confirmation tells more than that. */
+static int deliver_call(cel_ctx *ctx, callers *c, const outgoing *s, pending_call *call)
+{
+        cel__interrupt sending;
+
+        cel__interrupt_enter(&sending, ctx);
+        callers_note_sending(c, call, &sending);
+        int r = deliver(ctx, c, s, true);
+        callers_note_sending(c, call, NULL);
+        cel__interrupt_leave(&sending);
+        return r < 0 && callers_is_done(c, call) ? 0 : r;
+}
+
 /* Send the request and wait for what comes back. */
 static int converse(cel_ctx *ctx, callers *c, outgoing *s, const json_t *args, pending_call *call)
 {
@@ -263,7 +277,7 @@ static int converse(cel_ctx *ctx, callers *c, outgoing *s, const json_t *args, p
 
         if (r < 0)
                 return r;
-        r = deliver(ctx, c, s, true);
+        r = deliver_call(ctx, c, s, call);
         if (r == CEL_ETIMEDOUT)
                 return fail_late(ctx, c, s, "reply", false);
         if (r < 0)

@@ -102,19 +102,24 @@ TEST_BOTH(a_call_goes_to_its_topic_and_returns_what_is_replied)
         world_fini(&w);
 }
 
-TEST_BOTH(a_reply_may_come_before_its_request_is_confirmed)
+TEST_BOTH(a_reply_that_comes_before_the_confirmation_of_its_request_ends_the_call)
 {
         world w;
 
         world_init(&w);
         CHECK_INT(cel_future_new(&w.bus.confirms), 0);
         fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
-        answer(&w, "\"result\": 1");
         CHECK_WAITS(caller);
-        cel_future_complete(w.bus.confirms, 0, NULL);
-        fixture_settle(&w.f);
+        answer(&w, "\"result\": 1");
         CHECK_DONE(caller, 0);
         CHECK_INT(json_integer_value(w.result), 1);
+        /* What ended the sending ends nothing else. */
+        w.args = json_object();
+        fixture_actor *other = fixture_act(&w.f, kind, "other", cast, &w);
+        CHECK_WAITS(other);
+        cel_future_complete(w.bus.confirms, 0, NULL);
+        fixture_settle(&w.f);
+        CHECK_DONE(other, 0);
         world_fini(&w);
 }
 

@@ -362,10 +362,42 @@ bool cel__wait_finish(cel__wait *wait, int outcome)
         return true;
 }
 
+static unsigned shields_of(const cel_ctx *ctx)
+{
+        return ctx->shields + ctx->deaf;
+}
+
 bool cel__ctx_must_cancel(const cel_ctx *ctx)
 {
-        return ctx->shields == 0 && ctx->deaf == 0 &&
-               atomic_load_explicit(&ctx->canceled, memory_order_relaxed);
+        if (atomic_load_explicit(&ctx->canceled, memory_order_relaxed) && shields_of(ctx) == 0)
+                return true;
+        for (const cel__interrupt *i = ctx->interrupt; i; i = i->outer)
+                if (atomic_load_explicit(&i->raised, memory_order_relaxed) && shields_of(ctx) == i->shields)
+                        return true;
+        return false;
+}
+
+void cel__interrupt_enter(cel__interrupt *interrupt, cel_ctx *ctx)
+{
+        *interrupt = (cel__interrupt){.ctx = ctx, .outer = ctx->interrupt, .shields = shields_of(ctx)};
+        ctx->interrupt = interrupt;
+}
+
+void cel__interrupt_leave(cel__interrupt *interrupt)
+{
+        cel_assert(interrupt->ctx->interrupt == interrupt);
+        interrupt->ctx->interrupt = interrupt->outer;
+}
+
+void cel__interrupt_raise(cel__interrupt *interrupt)
+{
+        cel_ctx *ctx = interrupt->ctx;
+
+        atomic_store(&interrupt->raised, true);
+        if (ctx->loop)
+                cel__task_look(cel__ctx_task(ctx));
+        else
+                wake_thread(as_thread(ctx));
 }
 
 static int block_task(cel__wait *wait)

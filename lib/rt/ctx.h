@@ -42,11 +42,12 @@ struct cel_ctx {
         cel__loop *loop;      /* borrowed; NULL: a thread's ctx, see struct thread_ctx in ctx.c */
         cel_time deadline;
         _Atomic bool canceled;
-        unsigned shields;       /* while > 0, waits end by neither deadline nor cancellation */
-        unsigned deaf;          /* while > 0, not by cancellation */
-        struct cel__wait *wait; /* the wait in progress, or NULL; belongs to whoever runs the ctx */
-        int error_code;         /* what error_text is about */
-        char *error_text;       /* owned; made at the first failure, CEL__ERROR_TEXT_BYTES */
+        unsigned shields;                 /* while > 0, waits end by neither deadline nor cancellation */
+        unsigned deaf;                    /* while > 0, not by cancellation */
+        struct cel__wait *wait;           /* the wait in progress, or NULL; belongs to whoever runs the ctx */
+        struct cel__interrupt *interrupt; /* the innermost, or NULL; likewise */
+        int error_code;                   /* what error_text is about */
+        char *error_text;                 /* owned; made at the first failure, CEL__ERROR_TEXT_BYTES */
         cel__error_detail
                 *error_detail; /* a reference; NULL: none. Of error_code, when that is error_detail_code */
         int error_detail_code;
@@ -93,8 +94,31 @@ int cel__ctx_enter(cel_ctx *ctx, const char *where);
 /* The same, and CEL_ECANCELED if it has been cancelled: for calls that may go on without waiting. */
 int cel__ctx_begin(cel_ctx *ctx, const char *where);
 
-/* Has it been cancelled, and is nothing shielding it? */
+/* Has it been cancelled or interrupted, and is nothing shielding it? */
 bool cel__ctx_must_cancel(const cel_ctx *ctx);
+
+/* A part of what a ctx does that others can end early. It is a cancellation with an end: while it is entered and has
+ * been raised, whatever waits returns CEL_ECANCELED; a shield inside it holds it off.
+ *
+ *     cel__interrupt_enter(&interrupt, ctx);
+ *     … put &interrupt where the other side finds it, under a mutex …
+ *     r = …wait, as often as need be…;
+ *     … take it out again, under that mutex …
+ *     cel__interrupt_leave(&interrupt);
+ *
+ * The other side raises it only while it holds the same mutex: it lives on a stack. */
+typedef struct cel__interrupt {
+        cel_ctx *ctx;
+        struct cel__interrupt *outer; /* borrowed */
+        unsigned shields;             /* of the ctx when this was entered */
+        _Atomic bool raised;
+} cel__interrupt;
+
+void cel__interrupt_enter(cel__interrupt *interrupt, cel_ctx *ctx);
+void cel__interrupt_leave(cel__interrupt *interrupt);
+
+/* From any thread; never waits. */
+void cel__interrupt_raise(cel__interrupt *interrupt);
 
 /* NULL stays NULL. Unref returns NULL. From any thread. */
 cel__error_detail *cel__error_detail_ref(cel__error_detail *detail);

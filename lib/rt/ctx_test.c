@@ -424,3 +424,103 @@ TEST_BOTH(a_shielded_block_waits_although_cancelled_but_no_longer_than_it_said)
         CHECK_INT(g.after, CEL_ECANCELED);
         fixture_free(&f);
 }
+
+/* --- Interrupts ------------------------------------------------------------------------------- */
+
+typedef struct parts {
+        cel__interrupt outer, inner;
+        int in_shield, in_inner, still, in_outer, after;
+} parts;
+
+/* Sleeps in each of its parts, and writes down what that came to. */
+static int sleep_in_parts(cel_ctx *ctx, void *arg)
+{
+        parts *p = arg;
+
+        cel__interrupt_enter(&p->outer, ctx);
+        cel__interrupt_enter(&p->inner, ctx);
+        {
+                CEL_SHIELDED_MS(ctx, 20);
+
+                p->in_shield = cel_sleep_ms(ctx, 10);
+        }
+        p->in_inner = cel_sleep_ms(ctx, 10);
+        p->still = cel_yield(ctx);
+        cel__interrupt_leave(&p->inner);
+        p->in_outer = cel_sleep_ms(ctx, 10);
+        cel__interrupt_leave(&p->outer);
+        p->after = cel_sleep_ms(ctx, 10);
+        return 0;
+}
+
+static int sleep_shielded(cel_ctx *ctx, void *arg)
+{
+        CEL_SHIELDED_MS(ctx, 1000);
+
+        return sleep_in_parts(ctx, arg);
+}
+
+TEST_BOTH(an_interrupt_ends_what_waits_within_it_and_nothing_else)
+{
+        fixture f = fixture_new();
+        parts p = {0};
+
+        fixture_actor *sleeper = fixture_act(&f, kind, "sleeper", sleep_in_parts, &p);
+        cel__interrupt_raise(&p.inner); /* in the shield, which holds it off */
+        fixture_settle(&f);
+        fixture_advance_ms(&f, 10);
+        CHECK_INT(p.in_shield, 0);
+        CHECK_INT(p.in_inner, CEL_ECANCELED);
+        CHECK_INT(p.still, CEL_ECANCELED);
+        CHECK_WAITS(sleeper); /* in the outer part */
+        fixture_advance_ms(&f, 10);
+        fixture_advance_ms(&f, 10);
+        CHECK_DONE(sleeper, 0);
+        CHECK_INT(p.in_outer, 0);
+        CHECK_INT(p.after, 0);
+        fixture_free(&f);
+}
+
+TEST_BOTH(an_interrupt_ends_what_waits_in_an_inner_one_and_under_a_shield_that_is_outside_of_it)
+{
+        fixture f = fixture_new();
+        parts p = {0};
+
+        fixture_actor *sleeper = fixture_act(&f, kind, "sleeper", sleep_shielded, &p);
+        fixture_advance_ms(&f, 10);
+        cel__interrupt_raise(&p.outer);
+        fixture_settle(&f);
+        CHECK_INT(p.in_inner, CEL_ECANCELED);
+        CHECK_INT(p.in_outer, CEL_ECANCELED);
+        CHECK_WAITS(sleeper); /* behind both */
+        fixture_advance_ms(&f, 10);
+        CHECK_DONE(sleeper, 0);
+        CHECK_INT(p.after, 0);
+        fixture_free(&f);
+}
+
+static void *raise_inner(void *arg)
+{
+        cel__interrupt_raise(&((parts *)arg)->inner);
+        cel__interrupt_raise(&((parts *)arg)->outer);
+        return NULL;
+}
+
+TEST_BOTH(an_interrupt_is_raised_from_another_thread)
+{
+        fixture f = fixture_new();
+        parts p = {0};
+        pthread_t thread;
+
+        fixture_actor *sleeper = fixture_act(&f, kind, "sleeper", sleep_in_parts, &p);
+        fixture_advance_ms(&f, 10);
+        CHECK_INT(pthread_create(&thread, NULL, raise_inner, &p), 0);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+        fixture_settle(&f);
+        CHECK_INT(p.in_inner, CEL_ECANCELED);
+        CHECK_INT(p.in_outer, CEL_ECANCELED);
+        fixture_advance_ms(&f, 10);
+        CHECK_DONE(sleeper, 0);
+        CHECK_INT(p.after, 0);
+        fixture_free(&f);
+}

@@ -204,31 +204,37 @@ void cel__task_wake(cel_task *task)
 
 /* --- Cancellation ----------------------------------------------------------------------------- */
 
-static void cancel_here(cel_task *task)
+static void look(cel_task *task)
 {
-        atomic_store(&task->ctx.canceled, true);
         if (task->ctx.wait && cel__ctx_must_cancel(&task->ctx))
                 cel__wait_finish(task->ctx.wait, CEL_ECANCELED);
 }
 
-static void deliver_cancel(cel__mail *mail)
+static void deliver_look(cel__mail *mail)
 {
-        cel_task *task = cel__container(mail, cel_task, cancel_mail);
+        cel_task *task = cel__container(mail, cel_task, look_mail);
 
-        cancel_here(task);
+        /* Only then: whoever found the letter on its way counts on this look, which is to see what that one did. */
+        atomic_exchange(&task->look_sent, false);
+        look(task);
         cel_task_unref(task);
+}
+
+void cel__task_look(cel_task *task)
+{
+        if (cel__loop_is_here(task->ctx.loop)) {
+                look(task);
+        } else if (!atomic_exchange(&task->look_sent, true)) {
+                cel_task_ref(task);
+                cel__loop_send(task->ctx.loop, &task->look_mail);
+        }
 }
 
 void cel_task_cancel(cel_task *task)
 {
-        if (cel__loop_is_here(task->ctx.loop)) {
-                cancel_here(task);
-        } else if (!atomic_exchange(&task->cancel_sent, true)) {
-                /* At once, for a task that only looks; the letter ends its wait. */
-                atomic_store(&task->ctx.canceled, true);
-                cel_task_ref(task);
-                cel__loop_send(task->ctx.loop, &task->cancel_mail);
-        }
+        /* At once, for a task that only looks whether it is; what follows ends its wait. */
+        atomic_store(&task->ctx.canceled, true);
+        cel__task_look(task);
 }
 
 /* --- Spawning --------------------------------------------------------------------------------- */
@@ -250,7 +256,7 @@ static int task_new(cel_scope *scope, cel__loop *loop, const cel_ctx *parent, co
         cel__list_init(&task->ready_node);
         cel__list_init(&task->scope_node);
         task->wake_mail.deliver = deliver_begin;
-        task->cancel_mail.deliver = deliver_cancel;
+        task->look_mail.deliver = deliver_look;
         cel__fiber_init(&task->fiber, task->stack->lo, task->stack->bytes, task_main, task);
         *ret_task = task;
         return 0;

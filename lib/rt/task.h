@@ -43,8 +43,8 @@ struct cel_task {
         void *arg; /* borrowed */
         _Atomic unsigned refs;
         cel__mail wake_mail; /* one wake-up at a time is under way, so one letter is enough */
-        cel__mail cancel_mail;
-        _Atomic bool cancel_sent;
+        cel__mail look_mail;
+        _Atomic bool look_sent; /* look_mail is on its way */
 };
 
 struct cel_scope {
@@ -96,6 +96,9 @@ void cel__task_park(cel_task *task);
 
 /* Make a task ready that is parked or about to park. From any thread, exactly once for each park. */
 void cel__task_wake(cel_task *task);
+
+/* Have the task end its wait in progress if it has been cancelled or interrupted. From any thread; never waits. */
+void cel__task_look(cel_task *task);
 
 static inline cel_task *cel__task_from_ready_node(cel__list *node)
 {
