@@ -35,6 +35,7 @@ typedef struct cel_method {
         /* Classes of errors that are part of the method's work, and logged as such. NULL-terminated; NULL: none. */
         const char *const *expected;
         cel_executor *executor; /* NULL: the endpoint's */
+        bool exposed;           /* for cel_rpc_access_explicit() */
 } cel_method;
 
 /* Methods of one namespace and version. Must live as long as the server, with all it points to. */
@@ -42,7 +43,12 @@ typedef struct cel_endpoint {
         const char *name_space;                /* NULL: none */
         const char *version;                   /* NULL: "1.0" */
         const char *const *legacy_name_spaces; /* NULL-terminated, "" being none; NULL: no others */
-        const cel_method *methods;             /* ends with one that has no name */
+        const cel_method *methods;             /* ends with one that has no name; NULL: none */
+        /* Is there a method of this name, although it is not among `methods`? Then `dynamic` handles it, and tells it by
+         * cel_request_method(); its own name is not looked at, its concurrency_max is for all of them together. Called on
+         * the loop; must not wait. NULL: there is none. */
+        bool (*lookup)(const struct cel_endpoint *endpoint, const char *method);
+        cel_method dynamic;
         /* A request is acknowledged before it is handled, so it is never handled twice. With this, it is once its
          * reply is sent, so it is handled again after a crash; a cast that failed is rejected. */
         bool ack_late;
@@ -52,15 +58,20 @@ typedef struct cel_endpoint {
         void *arg; /* for cel_request_endpoint_arg() */
 } cel_endpoint;
 
+/* May a method that `endpoint` has be called? Called on the loop; must not wait. */
+typedef bool (*cel_rpc_access_policy)(const cel_endpoint *endpoint, const char *method, void *arg);
+
 typedef struct cel_rpc_server_options {
         const cel_endpoint *endpoints; /* asked in this order */
         unsigned endpoints_n;          /* at most 64 */
         unsigned concurrency;          /* handlers at once, 1 to 60,000; 0: 1,000 */
         size_t bytes_max; /* of requests that are handled or wait for it; 0: 256 MiB. A single one is always taken */
         bool ping;        /* oslo.messaging's rpc_ping_enabled: answer "oslo_rpc_server_ping" with "pong" */
-        /* May this method be called? NULL: unless its name begins with "_". Called on the loop; must not wait. */
-        bool (*allows)(const cel_endpoint *endpoint, const char *method, void *arg);
-        void *arg; /* borrowed, for `allows` */
+        /* One of those below, or one's own. A method that it does not allow does not exist for the caller. NULL:
+         * cel_rpc_access_default(). */
+        cel_rpc_access_policy access_policy;
+        void *arg;                        /* borrowed, for access_policy */
+        const cel_serializer *serializer; /* copied; NULL: values are left as they are */
 } cel_rpc_server_options;
 
 typedef struct cel_rpc_server_stats {
@@ -117,6 +128,15 @@ CEL_API int cel_request_fail(cel_request *request, const char *class_name, const
 
 /* The same with all that a failure may have. `error` is copied. */
 CEL_API int cel_request_fail_with(cel_request *request, const cel_remote_error *error);
+
+/* --- Access policies: oslo.messaging's. `unused` may be NULL --------------------------------- */
+
+/* Everything but what begins with "_". */
+CEL_API bool cel_rpc_access_default(const cel_endpoint *endpoint, const char *method, void *unused);
+/* Everything. */
+CEL_API bool cel_rpc_access_legacy(const cel_endpoint *endpoint, const char *method, void *unused);
+/* What is `exposed`. */
+CEL_API bool cel_rpc_access_explicit(const cel_endpoint *endpoint, const char *method, void *unused);
 
 /* --- Servers ---------------------------------------------------------------------------------- */
 

@@ -15,24 +15,59 @@ static int ping(cel_ctx *ctx, cel_request *request)
         return cel_request_reply(request, json_string("pong"));
 }
 
-static const cel_method ping_methods[] = {{.name = "oslo_rpc_server_ping", .fn = ping}, {0}};
+/* Whoever switches it on wants it answered, so it is exposed; upstream's is not. */
+static const cel_method ping_methods[] = {{.name = "oslo_rpc_server_ping", .fn = ping, .exposed = true}, {0}};
 static const cel_endpoint ping_endpoint = {.methods = ping_methods};
 
-static unsigned count_methods(const cel_endpoint *endpoint)
-{
-        unsigned n = 0;
+/* --- Methods ---------------------------------------------------------------------------------- */
 
-        while (endpoint->methods[n].name)
-                n++;
-        return n;
+static const cel_method no_methods[] = {{0}};
+
+static const cel_method *methods_of(const cel_endpoint *endpoint)
+{
+        return endpoint->methods ? endpoint->methods : no_methods;
 }
 
-static bool has_method(const cel_endpoint *endpoint, const char *name)
+/* The method of this name; NULL: there is none. */
+static const cel_method *find_method(const cel_endpoint *endpoint, const char *name)
 {
-        for (const cel_method *m = endpoint->methods; m->name; m++)
+        for (const cel_method *m = methods_of(endpoint); m->name; m++)
                 if (strcmp(m->name, name) == 0)
-                        return true;
-        return false;
+                        return m;
+        return endpoint->lookup && endpoint->lookup(endpoint, name) ? &endpoint->dynamic : NULL;
+}
+
+/* --- Access ----------------------------------------------------------------------------------- */
+
+bool cel_rpc_access_default(const cel_endpoint *endpoint, const char *method, void *unused)
+{
+        (void)endpoint, (void)unused;
+        return method[0] != '_';
+}
+
+bool cel_rpc_access_legacy(const cel_endpoint *endpoint, const char *method, void *unused)
+{
+        (void)endpoint, (void)method, (void)unused;
+        return true;
+}
+
+bool cel_rpc_access_explicit(const cel_endpoint *endpoint, const char *method, void *unused)
+{
+        const cel_method *found = find_method(endpoint, method);
+
+        (void)unused;
+        return found && found->exposed;
+}
+
+/* One for each method, and one for all dynamic ones. */
+static unsigned count_lanes(const cel_endpoint *endpoint)
+{
+        const cel_method *methods = methods_of(endpoint);
+        unsigned n = 0;
+
+        while (methods[n].name)
+                n++;
+        return endpoint->lookup ? n + 1 : n;
 }
 
 /* --- Looking ---------------------------------------------------------------------------------- */
@@ -61,7 +96,14 @@ static bool accepts(const cel_endpoint *endpoint, const cel__request *request)
 
 static bool is_allowed(const cel_rpc_server *server, const cel_endpoint *endpoint, const char *method)
 {
-        return server->allows ? server->allows(endpoint, method, server->allows_arg) : method[0] != '_';
+        return server->access_policy(endpoint, method, server->access_policy_arg);
+}
+
+/* Where a method's lane is among those of its endpoint. */
+static unsigned place_of(const cel_endpoint *endpoint, const cel_method *method)
+{
+        return method == &endpoint->dynamic ? count_lanes(endpoint) - 1
+                                            : (unsigned)(method - methods_of(endpoint));
 }
 
 /* `*ret_accepted`: some endpoint would have taken this namespace and version. */
@@ -74,14 +116,13 @@ static lane *find(cel_rpc_server *server, const cel__request *request, bool *ret
                 const cel_endpoint *endpoint = server->asked[i];
                 lane *first = next;
 
-                next += count_methods(endpoint);
+                next += count_lanes(endpoint);
                 if (!accepts(endpoint, request))
                         continue;
                 *ret_accepted = true;
-                for (lane *l = first; l < next; l++)
-                        if (strcmp(l->method->name, request->method) == 0 &&
-                            is_allowed(server, endpoint, request->method))
-                                return l;
+                const cel_method *method = find_method(endpoint, request->method);
+                if (method && is_allowed(server, endpoint, request->method))
+                        return first + place_of(endpoint, method);
         }
         return NULL;
 }
@@ -126,16 +167,18 @@ static void init_lane(lane *l, const cel_endpoint *endpoint, const cel_method *m
 static void add_endpoint(cel_rpc_server *server, const cel_endpoint *endpoint)
 {
         server->asked[server->asked_n++] = endpoint;
-        for (const cel_method *m = endpoint->methods; m->name; m++)
+        for (const cel_method *m = methods_of(endpoint); m->name; m++)
                 init_lane(&server->lanes[server->lanes_n++], endpoint, m);
+        if (endpoint->lookup)
+                init_lane(&server->lanes[server->lanes_n++], endpoint, &endpoint->dynamic);
 }
 
 unsigned dispatch_count_lanes(const cel_endpoint *endpoints, unsigned endpoints_n)
 {
-        unsigned n = count_methods(&ping_endpoint);
+        unsigned n = count_lanes(&ping_endpoint);
 
         for (unsigned i = 0; i < endpoints_n; i++)
-                n += count_methods(&endpoints[i]);
+                n += count_lanes(&endpoints[i]);
         return n;
 }
 
@@ -148,6 +191,7 @@ void dispatch_init(cel_rpc_server *server, const cel_endpoint *endpoints, unsign
         init_lane(&server->refusals, &nobody, &refusal);
         for (unsigned i = 0; i < endpoints_n; i++)
                 add_endpoint(server, &endpoints[i]);
-        if (with_ping && (endpoints_n == 0 || !has_method(&endpoints[endpoints_n - 1], ping_methods[0].name)))
+        if (with_ping &&
+            (endpoints_n == 0 || !find_method(&endpoints[endpoints_n - 1], ping_methods[0].name)))
                 add_endpoint(server, &ping_endpoint);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One request, in its task: the handler, then the reply, then, if that is late, the acknowledgement. */
+#include "rpc/convert.h"
 #include "rpc/server.h"
 #include "rt/ctx.h"
 
@@ -52,12 +53,46 @@ static void put_result(cel_ctx *ctx, cel_request *q, int result)
                                  ctx ? cel_ctx_error_text(ctx, result) : cel_error_text(result));
 }
 
+/* Make of the context and the arguments what the handler is to see (oslo-wire section 12.4). */
+static int deserialize(cel_ctx *ctx, cel_request *q)
+{
+        const cel_serializer *serializer = &q->server->serializer;
+        json_t *context;
+        int r = convert_context(ctx, serializer, CONVERT_AS_RECEIVED, q->context, &context);
+
+        if (r < 0)
+                return r;
+        json_decref(q->context);
+        q->context = context;
+        return convert_args(ctx, serializer, CONVERT_AS_RECEIVED, q->context, q->wire.args, &q->args);
+}
+
+static int serialize_result(cel_ctx *ctx, cel_request *q)
+{
+        json_t *result;
+        int r = convert_result(ctx, &q->server->serializer, CONVERT_TO_SEND, q->context, q->result, &result);
+
+        return r < 0 ? r : cel_request_reply(q, result);
+}
+
+static int call_method(cel_ctx *ctx, cel_request *q)
+{
+        bool refusal = q->lane == &q->server->refusals;
+        int r = refusal ? 0 : deserialize(ctx, q);
+
+        if (r >= 0)
+                r = q->lane->method->fn(ctx, q);
+        if (r >= 0 && !q->failed && cel_request_is_call(q)) /* else nobody is to see it */
+                r = serialize_result(ctx, q);
+        return r;
+}
+
 /* Run the handler with this ctx, wherever that is. */
 static int run_handler(cel_ctx *ctx, cel_request *q)
 {
         if (ctx)
                 cel_ctx_set_request_id(ctx, json_string_value(json_object_get(q->context, "request_id")));
-        int r = q->lane->method->fn(ctx, q);
+        int r = call_method(ctx, q);
         put_result(ctx, q, r);
         return r;
 }

@@ -35,6 +35,7 @@ void request_unref(cel_request *request)
         cel__list_remove(&request->lane_node);
         cel_future_unref(request->done);
         json_decref(request->context);
+        json_decref(request->args);
         if (request->opened)
                 cel__envelope_fini(&request->envelope);
         cel__buf_fini(&request->plain);
@@ -87,7 +88,7 @@ const json_t *cel_request_context(const cel_request *request)
 
 const json_t *cel_request_args(const cel_request *request)
 {
-        return request->wire.args;
+        return request->args;
 }
 
 void *cel_request_endpoint_arg(const cel_request *request)
@@ -97,7 +98,7 @@ void *cel_request_endpoint_arg(const cel_request *request)
 
 const json_t *cel_request_arg(const cel_request *request, const char *name)
 {
-        return json_object_get(request->wire.args, name);
+        return json_object_get(request->args, name);
 }
 
 const char *cel_request_str(const cel_request *request, const char *name)

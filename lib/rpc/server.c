@@ -274,8 +274,10 @@ static int server_new(cel_runtime *runtime, cel_transport *transport, const cel_
         server->settings = cel__transport_settings(transport);
         server->loop = cel__transport_loop(transport);
         server->clock = cel__runtime_clock(runtime);
-        server->allows = options->allows;
-        server->allows_arg = options->arg;
+        server->access_policy = options->access_policy ? options->access_policy : cel_rpc_access_default;
+        server->access_policy_arg = options->arg;
+        if (options->serializer)
+                server->serializer = *options->serializer;
         server->bytes_max = options->bytes_max ? options->bytes_max : BYTES_MAX_DEFAULT;
         server->concurrency = options->concurrency ? options->concurrency : CONCURRENCY_DEFAULT;
         set_target(server, target);

@@ -50,8 +50,9 @@ struct cel_rpc_server {
         cel__loop *loop;  /* borrowed */
         cel_clock *clock; /* borrowed */
         char exchange[256], topic[256], server[256];
-        bool (*allows)(const cel_endpoint *endpoint, const char *method, void *arg);
-        void *allows_arg; /* borrowed */
+        cel_rpc_access_policy access_policy;
+        void *access_policy_arg; /* borrowed */
+        cel_serializer serializer;
         unsigned concurrency;
         size_t bytes_max, bytes; /* of the bodies of requests that are kept */
 
@@ -97,6 +98,7 @@ struct cel_request {
         bool opened;          /* there is an envelope */
         cel__request wire;    /* borrowed, from the envelope */
         json_t *context;      /* owned */
+        json_t *args;         /* owned; as the handler sees them; NULL: none came */
         cel_time deadline;    /* of its caller, at the latest */
         cel_time waits_until; /* then it is given back */
         cel_future *done;     /* owned; of a call that is monitored: the handler has returned */

@@ -1,98 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A server on a bus that the test plays. Handlers are tasks of the loop, so there is one kind of ctx; what waits for
- * the server is tested with that, too, since a server belongs to its loop. */
-#include "bus.h"
-#include "fixture.h"
+ * From a delivery to a reply, and a server's life. */
+#include "rpc_world.h"
 #include "test.h"
 
 #include <celadon/executor.h>
-#include <celadon/rpc_server.h>
 #include <celadon/sync.h>
 #include <stdio.h>
 #include <string.h>
-
-typedef struct world {
-        fixture f;
-        bus bus;
-        cel_rpc_server *server;
-        cel_rpc_server_options options;
-        cel_endpoint endpoints[3];
-        cel_future *gate; /* slow() and few() wait for it */
-        unsigned called, canceled;
-        char seen[256]; /* by the last handler */
-} world;
-
-/* --- Handlers --------------------------------------------------------------------------------- */
-
-static int add(cel_ctx *ctx, cel_request *q)
-{
-        world *w = cel_request_endpoint_arg(q);
-
-        w->called++;
-        snprintf(w->seen, sizeof(w->seen), "%s %s %s %s user=%s", cel_request_method(q),
-                 cel_request_name_space(q) ? cel_request_name_space(q) : "-", cel_request_version(q),
-                 cel_request_is_call(q) ? "call" : "cast",
-                 json_string_value(json_object_get(cel_request_context(q), "user")));
-        (void)ctx;
-        return cel_request_reply(q, json_integer(cel_request_int(q, "a", 0) + cel_request_int(q, "b", 0)));
-}
-
-static int slow(cel_ctx *ctx, cel_request *q)
-{
-        world *w = cel_request_endpoint_arg(q);
-
-        w->called++;
-        int r = cel_await(ctx, w->gate, NULL);
-        w->canceled += r == CEL_ECANCELED;
-        return r;
-}
-
-static int raise_error(cel_ctx *ctx, cel_request *q)
-{
-        ((world *)cel_request_endpoint_arg(q))->called++;
-        (void)ctx;
-        return cel_request_fail(q, "NotFound", "nova.exception", "there is no %s", "x");
-}
-
-static int break_down(cel_ctx *ctx, cel_request *q)
-{
-        (void)q;
-        return cel_fail(ctx, CEL_EIO, "the disk is full");
-}
-
-static int nothing(cel_ctx *ctx, cel_request *q)
-{
-        (void)ctx, (void)q;
-        return 0;
-}
-
-static const char *const expected[] = {"NotFound", NULL};
-static const cel_method methods[] = {
-        {.name = "add", .fn = add},
-        {.name = "slow", .fn = slow},
-        {.name = "few", .fn = slow, .concurrency_max = 2},
-        {.name = "raise_error", .fn = raise_error, .expected = expected},
-        {.name = "break_down", .fn = break_down},
-        {.name = "nothing", .fn = nothing},
-        {.name = "_hidden", .fn = add},
-        {0},
-};
-
-/* --- Around them ------------------------------------------------------------------------------ */
-
-static int make_server(cel_ctx *ctx, void *arg)
-{
-        world *w = arg;
-        const cel_target target = {.exchange = "x", .topic = "t", .server = "h"};
-
-        return cel_rpc_server_new(ctx, w->bus.transport, &target, &w->options, &w->server);
-}
-
-static int start(cel_ctx *ctx, void *arg)
-{
-        return cel_rpc_server_start(ctx, ((world *)arg)->server);
-}
 
 static int stop(cel_ctx *ctx, void *arg)
 {
@@ -111,70 +26,6 @@ static int drain(cel_ctx *ctx, void *arg)
         return cel_rpc_server_drain(ctx, ((world *)arg)->server);
 }
 
-static void world_init(world *w)
-{
-        memset(w, 0, sizeof(*w));
-        w->f = fixture_new();
-        bus_init(&w->bus, &w->f);
-        w->endpoints[0] = (cel_endpoint){.version = "1.3", .methods = methods, .arg = w};
-        w->options = (cel_rpc_server_options){.endpoints = w->endpoints, .endpoints_n = 1};
-        CHECK_INT(cel_future_new(&w->gate), 0);
-}
-
-static void world_start(world *w)
-{
-        CHECK_RESULT(fixture_spawn(&w->f, "maker", make_server, w), 0);
-        CHECK_RESULT(fixture_spawn(&w->f, "starter", start, w), 0);
-}
-
-static void world_fini(world *w)
-{
-        cel_rpc_server_free(w->server);
-        bus_fini(&w->bus);
-        cel_future_unref(w->gate);
-        fixture_free(&w->f);
-}
-
-static void open_gate(world *w)
-{
-        cel_future_complete(w->gate, 0, NULL);
-        fixture_settle(&w->f);
-}
-
-/* Deliver a request for `method`; `rest` comes behind it. */
-static unsigned ask(world *w, const char *method, const char *rest)
-{
-        char body[1024];
-
-        snprintf(body, sizeof(body), "{\"method\": \"%s\", \"args\": {\"a\": 2, \"b\": 3}%s}", method, rest);
-        return bus_deliver(&w->bus, 0, body, NULL);
-}
-
-#define CALL ", \"_msg_id\": \"m1\", \"_reply_q\": \"reply_q\""
-
-static void check_last(const world *w, const char *key, const char *expected_value)
-{
-        char text[1024];
-
-        bus_get(bus_last(&w->bus), key, text, sizeof(text));
-        CHECK_STR(text, expected_value);
-}
-
-static void check_failure(const world *w, const char *class_name, const char *module, const char *message)
-{
-        char failure[1024];
-        json_t *json;
-
-        bus_get(bus_last(&w->bus), "failure", failure, sizeof(failure));
-        json = json_loads(failure, 0, NULL);
-        CHECK(json);
-        CHECK_STR(json_string_value(json_object_get(json, "class")), class_name);
-        CHECK_STR(json_string_value(json_object_get(json, "module")), module);
-        CHECK_STR(json_string_value(json_object_get(json, "message")), message);
-        CHECK_STR(json_string_value(json_array_get(json_object_get(json, "args"), 0)), message);
-        json_decref(json);
-}
-
 /* --- Intake and replies ----------------------------------------------------------------------- */
 
 TEST(a_server_consumes_from_the_queues_of_its_topic_its_own_and_a_fanout)
@@ -188,7 +39,7 @@ TEST(a_server_consumes_from_the_queues_of_its_topic_its_own_and_a_fanout)
         CHECK_STR(w.bus.subscriptions[0].queues[1], "t.h");
         CHECK(strncmp(w.bus.subscriptions[0].queues[2], "t_fanout_", 9) == 0);
         CHECK_INT(strlen(w.bus.subscriptions[0].queues[2]), 9 + 32);
-        CHECK_RESULT(fixture_spawn(&w.f, "again", start, &w), CEL_EBUSY);
+        CHECK_RESULT(fixture_spawn(&w.f, "again", world_start_server, &w), CEL_EBUSY);
         world_fini(&w);
 }
 
@@ -198,7 +49,7 @@ TEST(a_call_is_acknowledged_handled_and_replied_to)
 
         world_init(&w);
         world_start(&w);
-        unsigned n = ask(&w, "add", CALL ", \"version\": \"1.2\", \"_context_user\": \"alice\"");
+        unsigned n = world_ask(&w, "add", CALL ", \"version\": \"1.2\", \"_context_user\": \"alice\"");
         CHECK_STR(w.seen, "add - 1.2 call user=alice");
         CHECK_INT(w.bus.settled[n], 'a');
         CHECK_STR(bus_last(&w.bus)->exchange, "");
@@ -216,7 +67,7 @@ TEST(a_cast_is_not_replied_to)
 
         world_init(&w);
         world_start(&w);
-        unsigned n = ask(&w, "add", "");
+        unsigned n = world_ask(&w, "add", "");
         CHECK_STR(w.seen, "add - 1.0 cast user=(null)");
         CHECK_INT(w.bus.settled[n], 'a');
         CHECK_INT(w.bus.published_n, 0);
@@ -229,7 +80,7 @@ TEST(a_handler_that_says_nothing_replies_null)
 
         world_init(&w);
         world_start(&w);
-        ask(&w, "nothing", CALL);
+        world_ask(&w, "nothing", CALL);
         CHECK(strstr(bus_last(&w.bus)->body, "{\\\"result\\\": null, \\\"failure\\\": null, "));
         world_fini(&w);
 }
@@ -240,93 +91,11 @@ TEST(failures_are_replied_as_exceptions)
 
         world_init(&w);
         world_start(&w);
-        ask(&w, "raise_error", CALL);
-        check_failure(&w, "NotFound", "nova.exception", "there is no x");
-        ask(&w, "break_down", CALL);
-        check_failure(&w, "RuntimeError", "builtins", "the disk is full");
+        world_ask(&w, "raise_error", CALL);
+        world_check_failure(&w, "NotFound", "nova.exception", "there is no x");
+        world_ask(&w, "break_down", CALL);
+        world_check_failure(&w, "RuntimeError", "builtins", "the disk is full");
         CHECK_INT(cel_rpc_server_get_stats(w.server).failed, 2);
-        world_fini(&w);
-}
-
-TEST(what_no_endpoint_has_is_refused_in_upstreams_words)
-{
-        static const char module[] = "oslo_messaging.rpc.dispatcher";
-        world w;
-
-        world_init(&w);
-        world_start(&w);
-        ask(&w, "unknown", CALL);
-        check_failure(&w, "NoSuchMethod", module, "Endpoint does not support RPC method unknown");
-        ask(&w, "_hidden", CALL);
-        check_failure(&w, "NoSuchMethod", module, "Endpoint does not support RPC method _hidden");
-        ask(&w, "add", CALL ", \"version\": \"1.4\"");
-        check_failure(&w, "UnsupportedVersion", module,
-                      "Endpoint does not support RPC version 1.4. Attempted method: add");
-        ask(&w, "add", CALL ", \"version\": null");
-        check_failure(&w, "UnsupportedVersion", module,
-                      "Endpoint does not support RPC version None. Attempted method: add");
-        ask(&w, "add", CALL ", \"namespace\": \"other\"");
-        check_failure(&w, "UnsupportedVersion", module,
-                      "Endpoint does not support RPC version 1.0. Attempted method: add");
-        CHECK_INT(w.called, 0);
-        CHECK_INT(cel_rpc_server_get_stats(w.server).refused, 5);
-        world_fini(&w);
-}
-
-TEST(the_first_endpoint_that_fits_and_has_the_method_is_asked)
-{
-        static const cel_method first[] = {{.name = "other", .fn = nothing}, {0}};
-        static const char *const legacy[] = {"old", "", NULL};
-        world w;
-
-        world_init(&w);
-        w.endpoints[0] = (cel_endpoint){.version = "2.0", .methods = first};
-        w.endpoints[1] = (cel_endpoint){.name_space = "ns",
-                                        .version = "2.5",
-                                        .methods = methods,
-                                        .legacy_name_spaces = legacy,
-                                        .arg = &w};
-        w.options.endpoints_n = 2;
-        world_start(&w);
-        ask(&w, "add", ", \"version\": \"2.0\"");
-        CHECK_STR(w.seen, "add - 2.0 cast user=(null)");
-        ask(&w, "add", ", \"version\": \"2.4\", \"namespace\": \"old\"");
-        CHECK_STR(w.seen, "add old 2.4 cast user=(null)");
-        ask(&w, "add", ", \"version\": \"2.5\", \"namespace\": \"ns\"");
-        CHECK_STR(w.seen, "add ns 2.5 cast user=(null)");
-        CHECK_INT(w.called, 3);
-        world_fini(&w);
-}
-
-TEST(a_ping_is_answered_if_that_is_wanted)
-{
-        world w;
-
-        world_init(&w);
-        w.options.ping = true;
-        world_start(&w);
-        ask(&w, "oslo_rpc_server_ping", CALL);
-        check_last(&w, "result", "pong");
-        world_fini(&w);
-}
-
-static bool allow_hidden(const cel_endpoint *endpoint, const char *method, void *arg)
-{
-        (void)endpoint, (void)arg;
-        return strcmp(method, "_hidden") == 0;
-}
-
-TEST(a_policy_says_what_may_be_called)
-{
-        world w;
-
-        world_init(&w);
-        w.options.allows = allow_hidden;
-        world_start(&w);
-        ask(&w, "add", CALL);
-        CHECK_INT(w.called, 0);
-        ask(&w, "_hidden", CALL);
-        CHECK_INT(w.called, 1);
         world_fini(&w);
 }
 
@@ -353,15 +122,15 @@ TEST(a_copy_of_a_request_is_dropped_for_a_minute)
 
         world_init(&w);
         world_start(&w);
-        ask(&w, "add", ", \"_unique_id\": \"u1\"");
-        CHECK_INT(w.bus.settled[ask(&w, "add", ", \"_unique_id\": \"u1\"")], 'a');
-        ask(&w, "add", ", \"_unique_id\": \"u2\"");
-        ask(&w, "add", ""); /* without an id, nothing is a copy */
-        ask(&w, "add", "");
+        world_ask(&w, "add", ", \"_unique_id\": \"u1\"");
+        CHECK_INT(w.bus.settled[world_ask(&w, "add", ", \"_unique_id\": \"u1\"")], 'a');
+        world_ask(&w, "add", ", \"_unique_id\": \"u2\"");
+        world_ask(&w, "add", ""); /* without an id, nothing is a copy */
+        world_ask(&w, "add", "");
         CHECK_INT(w.called, 4);
         CHECK_INT(cel_rpc_server_get_stats(w.server).duplicates_dropped, 1);
         fixture_advance_ms(&w.f, 60001);
-        ask(&w, "add", ", \"_unique_id\": \"u1\"");
+        world_ask(&w, "add", ", \"_unique_id\": \"u1\"");
         CHECK_INT(w.called, 5);
         world_fini(&w);
 }
@@ -373,12 +142,12 @@ TEST(a_request_whose_connection_went_away_is_handled_when_it_comes_again)
         world_init(&w);
         w.options.concurrency = 1;
         world_start(&w);
-        ask(&w, "slow", "");
-        ask(&w, "add", ", \"_unique_id\": \"u1\"");
+        world_ask(&w, "slow", "");
+        world_ask(&w, "add", ", \"_unique_id\": \"u1\"");
         w.bus.incarnation++;
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.called, 1); /* the one that waited cannot be acknowledged any more */
-        ask(&w, "add", ", \"_unique_id\": \"u1\"");
+        world_ask(&w, "add", ", \"_unique_id\": \"u1\"");
         CHECK_INT(w.called, 2);
         world_fini(&w);
 }
@@ -390,10 +159,10 @@ TEST(what_waited_for_a_connection_that_went_away_is_let_go)
         world_init(&w);
         w.options.concurrency = 1;
         world_start(&w);
-        ask(&w, "slow", "");
-        ask(&w, "add", "");
+        world_ask(&w, "slow", "");
+        world_ask(&w, "add", "");
         w.bus.incarnation++;
-        ask(&w, "add", "");
+        world_ask(&w, "add", "");
         CHECK_STR(w.bus.settled, "a/-");
         CHECK_INT(cel_rpc_server_get_stats(w.server).waiting, 1);
         world_fini(&w);
@@ -406,11 +175,11 @@ TEST(a_request_whose_caller_has_given_up_is_dropped)
         world_init(&w);
         w.options.concurrency = 1;
         world_start(&w);
-        ask(&w, "slow", "");
+        world_ask(&w, "slow", "");
         unsigned n = bus_deliver(&w.bus, 0, "{\"method\": \"add\"" CALL "}", "500");
         fixture_advance_ms(&w.f, 500);
         CHECK_INT(w.bus.settled[n], '-');
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.called, 1);
         CHECK_INT(w.bus.settled[n], 'a');
         CHECK_INT(w.bus.published_n, 0);
@@ -427,14 +196,14 @@ TEST(a_method_that_is_full_does_not_hold_up_the_others)
         world_init(&w);
         world_start(&w);
         for (int i = 0; i < 5; i++)
-                ask(&w, "few", "");
+                world_ask(&w, "few", "");
         CHECK_INT(w.called, 2);
         CHECK_STR(w.bus.settled, "aa---");
-        ask(&w, "add", "");
+        world_ask(&w, "add", "");
         CHECK_INT(w.called, 3);
         CHECK_INT(cel_rpc_server_get_stats(w.server).running, 2);
         CHECK_INT(cel_rpc_server_get_stats(w.server).waiting, 3);
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.called, 6);
         CHECK_STR(w.bus.settled, "aaaaaa");
         CHECK_INT(cel_rpc_server_get_stats(w.server).running, 0);
@@ -449,13 +218,13 @@ TEST(requests_beyond_the_servers_places_wait_and_methods_take_turns)
         w.options.concurrency = 1;
         world_start(&w);
         CHECK_INT(w.bus.subscriptions[0].options.prefetch, 1 + 64);
-        ask(&w, "slow", "");
-        ask(&w, "slow", "");
-        ask(&w, "slow", "");
-        ask(&w, "add", "");
+        world_ask(&w, "slow", "");
+        world_ask(&w, "slow", "");
+        world_ask(&w, "slow", "");
+        world_ask(&w, "add", "");
         CHECK_INT(w.called, 1);
         CHECK_STR(w.bus.settled, "a---");
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.called, 4);
         world_fini(&w);
 }
@@ -468,8 +237,8 @@ TEST(the_place_is_free_while_the_reply_is_on_its_way)
         w.options.concurrency = 1;
         world_start(&w);
         CHECK_INT(cel_future_new(&w.bus.confirms), 0);
-        ask(&w, "add", CALL);
-        ask(&w, "add", CALL);
+        world_ask(&w, "add", CALL);
+        world_ask(&w, "add", CALL);
         CHECK_INT(w.called, 2);
         CHECK_INT(cel_rpc_server_get_stats(w.server).replying, 2);
         CHECK_INT(cel_rpc_server_get_stats(w.server).running, 0);
@@ -485,15 +254,15 @@ TEST(what_waits_for_five_minutes_is_given_back)
 
         world_init(&w);
         world_start(&w);
-        ask(&w, "few", "");
-        ask(&w, "few", "");
-        unsigned n = ask(&w, "few", ", \"_unique_id\": \"u1\"");
+        world_ask(&w, "few", "");
+        world_ask(&w, "few", "");
+        unsigned n = world_ask(&w, "few", ", \"_unique_id\": \"u1\"");
         fixture_advance_ms(&w.f, 5 * 60 * 1000 - 1);
         CHECK_INT(w.bus.settled[n], '-');
         fixture_advance_ms(&w.f, 1);
         CHECK_INT(w.bus.settled[n], 'q');
-        open_gate(&w);
-        ask(&w, "few", ", \"_unique_id\": \"u1\"");
+        world_open_gate(&w);
+        world_ask(&w, "few", ", \"_unique_id\": \"u1\"");
         CHECK_INT(w.called, 3); /* it is no copy of one that was handled */
         world_fini(&w);
 }
@@ -508,15 +277,15 @@ TEST(a_late_acknowledgement_waits_for_the_reply)
         w.endpoints[0].ack_late = true;
         world_start(&w);
         CHECK_INT(cel_future_new(&w.bus.confirms), 0);
-        unsigned n = ask(&w, "add", CALL);
+        unsigned n = world_ask(&w, "add", CALL);
         CHECK_INT(w.called, 1);
         CHECK_INT(w.bus.settled[n], '-');
         cel_future_complete(w.bus.confirms, 0, NULL);
         fixture_settle(&w.f);
         CHECK_INT(w.bus.settled[n], 'a');
-        CHECK_INT(w.bus.settled[ask(&w, "add", "")], 'a');
-        CHECK_INT(w.bus.settled[ask(&w, "break_down", "")], 'r');
-        CHECK_INT(w.bus.settled[ask(&w, "break_down", CALL)], 'a'); /* its caller knows */
+        CHECK_INT(w.bus.settled[world_ask(&w, "add", "")], 'a');
+        CHECK_INT(w.bus.settled[world_ask(&w, "break_down", "")], 'r');
+        CHECK_INT(w.bus.settled[world_ask(&w, "break_down", CALL)], 'a'); /* its caller knows */
         world_fini(&w);
 }
 
@@ -527,7 +296,7 @@ TEST(a_handler_that_is_cancelled_gives_its_request_back_if_it_was_not_acknowledg
         world_init(&w);
         w.endpoints[0].ack_late = true;
         world_start(&w);
-        unsigned n = ask(&w, "slow", ""), call = ask(&w, "slow", CALL);
+        unsigned n = world_ask(&w, "slow", ""), call = world_ask(&w, "slow", CALL);
         cel_task *drainer = fixture_spawn(&w.f, "drainer", drain, &w);
         fixture_advance_ms(&w.f, 1000);
         CHECK_RESULT(drainer, CEL_ETIMEDOUT);
@@ -544,14 +313,14 @@ TEST(a_copy_that_comes_while_the_first_is_handled_is_settled_with_it)
         world_init(&w);
         w.endpoints[0].ack_late = true;
         world_start(&w);
-        unsigned first = ask(&w, "slow", CALL ", \"_unique_id\": \"u1\"");
+        unsigned first = world_ask(&w, "slow", CALL ", \"_unique_id\": \"u1\"");
         w.bus.incarnation++;
         w.bus.redelivers = true;
-        unsigned copy = ask(&w, "slow", CALL ", \"_unique_id\": \"u1\"");
+        unsigned copy = world_ask(&w, "slow", CALL ", \"_unique_id\": \"u1\"");
         CHECK_INT(w.called, 1);
         CHECK_INT(w.bus.settled[first], '/');
         CHECK_INT(w.bus.settled[copy], '-');
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.bus.settled[copy], 'a');
         CHECK_INT(cel_rpc_server_get_stats(w.server).duplicates_dropped, 1);
         world_fini(&w);
@@ -564,14 +333,14 @@ TEST(requests_for_whose_bytes_there_is_no_room_wait_at_the_bus)
         world_init(&w);
         w.options.bytes_max = 100;
         world_start(&w);
-        ask(&w, "slow", CALL);
-        unsigned second = ask(&w, "slow", CALL), third = ask(&w, "add", CALL);
+        world_ask(&w, "slow", CALL);
+        unsigned second = world_ask(&w, "slow", CALL), third = world_ask(&w, "add", CALL);
         CHECK_INT(w.called, 1);
         CHECK_INT(w.bus.settled[second], '-');
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.bus.settled[second], 'q');
         CHECK_INT(w.bus.settled[third], '-'); /* room for one at a time, which is on its way again */
-        ask(&w, "slow", CALL);
+        world_ask(&w, "slow", CALL);
         CHECK_INT(w.called, 2);
         CHECK_INT(w.bus.settled[third], 'q');
         world_fini(&w);
@@ -587,7 +356,7 @@ TEST(a_reply_waits_for_its_queue_for_a_minute_and_then_the_queue_is_gone)
         world_start(&w);
         for (int i = 0; i < BUS_MESSAGES_MAX; i++)
                 w.bus.outcomes[i] = CEL_EUNROUTABLE;
-        ask(&w, "add", CALL);
+        world_ask(&w, "add", CALL);
         fixture_advance_ms(&w.f, 250);
         CHECK_INT(w.bus.published_n, 2);
         fixture_advance_ms(&w.f, 250);
@@ -597,12 +366,12 @@ TEST(a_reply_waits_for_its_queue_for_a_minute_and_then_the_queue_is_gone)
         CHECK_INT(cel_rpc_server_get_stats(w.server).replies_lost, 1);
         CHECK_INT(cel_rpc_server_get_stats(w.server).replying, 0);
         unsigned published = w.bus.published_n;
-        ask(&w, "add", CALL);
+        world_ask(&w, "add", CALL);
         CHECK_INT(w.bus.published_n, published);
         CHECK_INT(cel_rpc_server_get_stats(w.server).replies_lost, 2);
         w.bus.outcomes[published] = 0;
         fixture_advance_ms(&w.f, 60001);
-        ask(&w, "add", CALL);
+        world_ask(&w, "add", CALL);
         CHECK_INT(w.bus.published_n, published + 1);
         world_fini(&w);
 }
@@ -614,7 +383,7 @@ TEST(a_reply_that_may_be_lost_is_sent_again)
         world_init(&w);
         world_start(&w);
         w.bus.outcomes[0] = CEL_EUNKNOWN;
-        ask(&w, "add", CALL);
+        world_ask(&w, "add", CALL);
         CHECK_INT(w.bus.published_n, 2);
         CHECK_STR(w.bus.published[0].body, w.bus.published[1].body);
         world_fini(&w);
@@ -626,8 +395,8 @@ TEST(a_monitored_call_shows_signs_of_life_until_its_handler_returns)
 
         world_init(&w);
         world_start(&w);
-        ask(&w, "slow", CALL ", \"_timeout\": 10");
-        ask(&w, "slow", CALL ", \"_timeout\": 1"); /* too short for signs of life */
+        world_ask(&w, "slow", CALL ", \"_timeout\": 10");
+        world_ask(&w, "slow", CALL ", \"_timeout\": 1"); /* too short for signs of life */
         CHECK_INT(w.bus.published_n, 0);
         fixture_advance_ms(&w.f, 4999);
         CHECK_INT(w.bus.published_n, 0);
@@ -637,7 +406,7 @@ TEST(a_monitored_call_shows_signs_of_life_until_its_handler_returns)
                      "{\\\"result\\\": null, \\\"failure\\\": null, \\\"ending\\\": false, "));
         fixture_advance_ms(&w.f, 5000);
         CHECK_INT(w.bus.published_n, 2);
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.bus.published_n, 4);
         fixture_advance_ms(&w.f, 20000);
         CHECK_INT(w.bus.published_n, 4);
@@ -653,15 +422,15 @@ TEST(a_server_that_stops_gives_back_what_waits_and_lets_handlers_end)
         world_init(&w);
         w.options.concurrency = 1;
         world_start(&w);
-        unsigned runs = ask(&w, "slow", CALL), waits = ask(&w, "slow", CALL);
+        unsigned runs = world_ask(&w, "slow", CALL), waits = world_ask(&w, "slow", CALL);
         CHECK_RESULT(fixture_spawn(&w.f, "stopper", stop, &w), 0);
         CHECK(w.bus.subscriptions[0].stopped);
         CHECK_INT(w.bus.settled[runs], 'a');
         CHECK_INT(w.bus.settled[waits], 'q');
-        CHECK_INT(w.bus.settled[ask(&w, "slow", CALL)], 'q'); /* was under way */
+        CHECK_INT(w.bus.settled[world_ask(&w, "slow", CALL)], 'q'); /* was under way */
         cel_task *waiter = fixture_spawn(&w.f, "waiter", wait_end, &w);
         CHECK_PENDING(waiter);
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_RESULT(waiter, 0);
         CHECK_INT(w.bus.published_n, 1);
         CHECK(w.bus.subscriptions[0].gone);
@@ -676,7 +445,7 @@ TEST(a_server_can_be_started_again)
         world_init(&w);
         world_start(&w);
         CHECK_RESULT(fixture_spawn(&w.f, "stopper", stop, &w), 0);
-        CHECK_RESULT(fixture_spawn(&w.f, "starter", start, &w), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "starter", world_start_server, &w), 0);
         CHECK_INT(w.bus.subscriptions_n, 2);
         bus_deliver(&w.bus, 1, "{\"method\": \"add\"}", NULL);
         CHECK_INT(w.called, 1);
@@ -689,18 +458,18 @@ TEST(a_server_starts_again_after_its_handlers_were_cancelled)
 
         world_init(&w);
         world_start(&w);
-        ask(&w, "slow", CALL ", \"_timeout\": 10");
+        world_ask(&w, "slow", CALL ", \"_timeout\": 10");
         cel_task *drainer = fixture_spawn(&w.f, "drainer", drain, &w);
         fixture_advance_ms(&w.f, 999);
         CHECK_PENDING(drainer);
         fixture_advance_ms(&w.f, 1);
         CHECK_RESULT(drainer, CEL_ETIMEDOUT);
         CHECK_INT(w.canceled, 1);
-        CHECK_RESULT(fixture_spawn(&w.f, "starter", start, &w), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "starter", world_start_server, &w), 0);
         bus_deliver(&w.bus, 1, "{\"method\": \"slow\"}", NULL);
         CHECK_INT(w.called, 2);
         CHECK_INT(w.canceled, 1);
-        open_gate(&w);
+        world_open_gate(&w);
         CHECK_INT(w.canceled, 1);
         world_fini(&w);
 }
@@ -711,7 +480,7 @@ TEST(a_server_that_is_freed_ends_its_handlers_before_the_bus_goes)
 
         world_init(&w);
         world_start(&w);
-        ask(&w, "slow", CALL);
+        world_ask(&w, "slow", CALL);
         w.server = cel_rpc_server_free(w.server);
         w.bus.transport = cel_transport_free(w.bus.transport);
         CHECK(!w.bus.closed);
@@ -727,14 +496,14 @@ TEST(a_server_that_cannot_start_says_why_and_may_try_again)
 
         world_init(&w);
         CHECK_INT(cel_future_new(&w.bus.up), 0);
-        CHECK_RESULT(fixture_spawn(&w.f, "maker", make_server, &w), 0);
-        cel_task *starter = fixture_spawn(&w.f, "starter", start, &w);
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", world_make_server, &w), 0);
+        cel_task *starter = fixture_spawn(&w.f, "starter", world_start_server, &w);
         CHECK_PENDING(starter);
         cel_future_complete(w.bus.up, CEL_EACCESS, NULL);
         fixture_settle(&w.f);
         CHECK_RESULT(starter, CEL_EACCESS);
         w.bus.up = cel_future_unref(w.bus.up);
-        CHECK_RESULT(fixture_spawn(&w.f, "starter", start, &w), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "starter", world_start_server, &w), 0);
         world_fini(&w);
 }
 
@@ -742,7 +511,8 @@ static int open_without_server(cel_ctx *ctx, void *arg)
 {
         world *w = arg;
 
-        return cel_rpc_server_open(ctx, w->bus.transport, &(cel_target){.topic = "t"}, methods, &w->server);
+        return cel_rpc_server_open(ctx, w->bus.transport, &(cel_target){.topic = "t"}, world_methods,
+                                   &w->server);
 }
 
 static int open_simply(cel_ctx *ctx, void *arg)
@@ -751,8 +521,8 @@ static int open_simply(cel_ctx *ctx, void *arg)
 
         return cel_rpc_server_open(
                 ctx, w->bus.transport,
-                &(cel_target){.topic = "t", .server = "h", .name_space = "ns", .version = "3.1"}, methods,
-                &w->server);
+                &(cel_target){.topic = "t", .server = "h", .name_space = "ns", .version = "3.1"},
+                world_methods, &w->server);
 }
 
 TEST(a_server_is_opened_with_a_table_of_methods)
@@ -762,11 +532,11 @@ TEST(a_server_is_opened_with_a_table_of_methods)
         world_init(&w);
         CHECK_RESULT(fixture_spawn(&w.f, "opener", open_without_server, &w), CEL_EINVAL);
         CHECK_RESULT(fixture_spawn(&w.f, "opener", open_simply, &w), 0);
-        ask(&w, "nothing", CALL ", \"namespace\": \"ns\", \"version\": \"3.0\"");
-        check_last(&w, "failure", "");
-        ask(&w, "nothing", CALL ", \"version\": \"3.0\"");
-        check_failure(&w, "UnsupportedVersion", "oslo_messaging.rpc.dispatcher",
-                      "Endpoint does not support RPC version 3.0. Attempted method: nothing");
+        world_ask(&w, "nothing", CALL ", \"namespace\": \"ns\", \"version\": \"3.0\"");
+        world_check_last(&w, "failure", "");
+        world_ask(&w, "nothing", CALL ", \"version\": \"3.0\"");
+        world_check_failure(&w, "UnsupportedVersion", "oslo_messaging.rpc.dispatcher",
+                            "Endpoint does not support RPC version 3.0. Attempted method: nothing");
         world_fini(&w);
 }
 
@@ -823,12 +593,12 @@ static void ask_where(cel_executor_kind kind, const char *args)
         bus_deliver(&e.w.bus, 0, body, NULL);
         fixture_wait(&e.w.f, fixture_spawn(&e.w.f, "waiter", stop_and_wait, &e.w));
         if (strcmp(args, "{}") == 0)
-                check_last(&e.w, "result",
-                           kind == CEL_EXECUTOR_INLINE  ? "nowhere"
-                           : kind == CEL_EXECUTOR_GREEN ? "on a loop"
-                                                        : "on a thread");
+                world_check_last(&e.w, "result",
+                                 kind == CEL_EXECUTOR_INLINE  ? "nowhere"
+                                 : kind == CEL_EXECUTOR_GREEN ? "on a loop"
+                                                              : "on a thread");
         else
-                check_failure(&e.w, "RuntimeError", "builtins", "loop -1 is out of order");
+                world_check_failure(&e.w, "RuntimeError", "builtins", "loop -1 is out of order");
         fixture_wait(&e.w.f, fixture_spawn(&e.w.f, "closer", close_executor, &e));
         world_fini(&e.w);
 }
@@ -857,9 +627,9 @@ TEST(a_request_that_its_executor_drops_is_answered)
         CHECK_INT(e.w.bus.published_n, 0); /* nobody runs the executor */
         cel_executor_cancel(e.executor);
         fixture_settle(&e.w.f);
-        check_failure(&e.w, "RuntimeError", "builtins", "cancelled");
+        world_check_failure(&e.w, "RuntimeError", "builtins", "cancelled");
         bus_deliver(&e.w.bus, 0, "{\"method\": \"where\"" CALL "}", NULL);
-        check_failure(&e.w, "RuntimeError", "builtins", "closed");
+        world_check_failure(&e.w, "RuntimeError", "builtins", "closed");
         fixture_wait(&e.w.f, fixture_spawn(&e.w.f, "closer", close_executor, &e));
         world_fini(&e.w);
 }
