@@ -23,8 +23,8 @@ typedef struct cel_notifier_options {
          * envelope, "messagingv2" with it, "noop" nothing. */
         const char *const *drivers;
         const char *publisher_id; /* such as "compute.host-1"; NULL: none */
-        /* How often to send again what may have been lost with a connection: a listener that had it already recognises
-         * it. Also how many failed attempts to connect are waited for. 0: CEL_RETRY_FOREVER; CEL_RETRY_NEVER. */
+        /* How often to try again: attempts to connect, each to one host, and to send what may have been lost with a
+         * connection; a listener that had it already recognises it. 0: CEL_RETRY_FOREVER; CEL_RETRY_NEVER. */
         int retry;
 } cel_notifier_options;
 
@@ -44,7 +44,8 @@ CEL_API cel_notifier *cel_notifier_free(cel_notifier *notifier);
  * Owns:   `payload` is taken, also on failure; NULL is null. `context` is borrowed.
  * Waits:  until the bus has confirmed it, the deadline or cancellation; for a bus that is away, too.
  * Errors: CEL_EINVAL (the priority, a payload that is no JSON); CEL_EUNKNOWN: it may have arrived or not, and was
- *         not to be sent again; as cel_publish(), cel_transport_declare_queue(). With several topics or drivers, the
+ *         not to be sent again; CEL_ECONNECT and what else connecting may fail with (the retries are used up, or the
+ *         bus has refused from the first time on); as cel_publish(), cel_transport_declare_queue(). With several topics or drivers, the
  *         first failure, after all have been tried. */
 CEL_API int cel_notify(cel_ctx *ctx, cel_notifier *notifier, const char *priority, const char *event_type,
                        json_t *payload, const json_t *context);

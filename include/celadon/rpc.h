@@ -44,8 +44,8 @@ typedef struct cel_rpc_options {
         /* For a long call: the server shows twice within this time that it is still at work, and timeout_ms may be
          * long; silence for this time ends the call, too. -1: none, which is the default. */
         int call_monitor_timeout_s;
-        /* How often to send again what may have been lost with a connection: the server recognises what it has had
-         * already. Also how many failed attempts to connect are waited for. Default: CEL_RETRY_FOREVER. */
+        /* How often to try again: attempts to connect, each to one host, and to send what may have been lost with a
+         * connection; the server recognises what it has had already. Default: CEL_RETRY_FOREVER. */
         int retry;
         cel_choice mandatory;  /* fail with CEL_EUNROUTABLE at once when nobody listens; default: no */
         cel_choice fanout;     /* a cast to every server of the topic; default: no */
@@ -95,13 +95,14 @@ CEL_API int cel_rpc_client_new(cel_ctx *ctx, cel_transport *transport, const cel
                                const cel_rpc_options *options, cel_rpc_client **ret_client);
 CEL_API cel_rpc_client *cel_rpc_client_free(cel_rpc_client *client);
 
-/* Call `method` and wait for its result.
+/* Call `method` and wait for its result. A request that no queue takes, since its server is not there or is connecting
+ * again, is sent again, less and less often, until the timeout.
  * Owns:   `args` (an object; NULL: none) is taken, also on failure; *ret_result is yours; ret_result may be NULL.
  * Waits:  for the connection, for the reply; until the timeout, the ctx's deadline or its cancellation.
  * Errors: CEL_EREMOTE: the method failed, see cel_remote_error_of(); CEL_ETIMEDOUT: the text names the target;
  *         CEL_EVERSION (the cap), CEL_EINVAL (a fanout, arguments that are no JSON), CEL_EUNROUTABLE (mandatory
- *         only), CEL_EDECODE (a reply that is none), CEL_EFULL (100,000 calls wait), the serializer's, as
- *         cel_publish(). */
+ *         only), CEL_EDECODE (a reply that is none), CEL_EFULL (100,000 calls wait), CEL_ECONNECT and what else
+ *         connecting may fail with (the retries are used up), the serializer's, as cel_publish(). */
 CEL_API int cel_rpc_call(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *options,
                          const char *method, json_t *args, json_t **ret_result);
 
@@ -109,7 +110,8 @@ CEL_API int cel_rpc_call(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_opt
  * Owns:   as cel_rpc_call().
  * Waits:  until the bus has confirmed it, the ctx's deadline or its cancellation.
  * Errors: CEL_EUNROUTABLE (mandatory only), CEL_EUNKNOWN: it may have arrived or not, and was not to be sent
- *         again; CEL_EVERSION, CEL_EINVAL, the serializer's, as cel_publish(). */
+ *         again; CEL_EVERSION, CEL_EINVAL, CEL_ECONNECT and the like as cel_rpc_call(), the serializer's, as
+ *         cel_publish(). */
 CEL_API int cel_rpc_cast(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *options,
                          const char *method, json_t *args);
 

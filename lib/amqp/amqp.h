@@ -60,6 +60,9 @@ int cel__amqp_open(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **r
 /* As cel_transport_ready(). */
 int cel__amqp_ready(cel_ctx *ctx, cel__amqp *amqp);
 
+/* As driver->await_up(). From any thread. */
+int cel__amqp_await_up(cel_ctx *ctx, cel__amqp *amqp, unsigned *attempts);
+
 /* Take leave, at most 2 s, and free it with all its channels. */
 void cel__amqp_close(cel_ctx *ctx, cel__amqp *amqp);
 

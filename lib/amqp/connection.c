@@ -620,24 +620,46 @@ int cel__amqp_open(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **r
         return 0;
 }
 
-/* Has it come to an end that waiting will not change? Fills in `text`. With the mutex held. */
-static int ready_outcome_locked(const cel__amqp *amqp, char text[ERROR_TEXT_BYTES])
+/* How long somebody waits for the connection. */
+typedef struct patience {
+        bool refusal_ends;      /* when the broker refuses who we are, even if it once did not */
+        unsigned *attempts;     /* how many may fail; NULL: any number */
+        unsigned failed_before; /* when the wait began */
+} patience;
+
+static bool is_refused(const cel__amqp *amqp)
 {
-        if (conn_is_open(amqp->state))
+        return amqp->failure == CEL_EAUTH || amqp->failure == CEL_EACCESS || amqp->failure == CEL_ETLS ||
+               amqp->failure == CEL_EVERSION;
+}
+
+/* Has it come to an end that waiting will not change? Fills in `text`. With the mutex held. */
+static int up_outcome_locked(const cel__amqp *amqp, const patience *p, char text[ERROR_TEXT_BYTES])
+{
+        unsigned failed = amqp->attempts_failed - p->failed_before;
+
+        if (conn_is_open(amqp->state)) {
+                if (p->attempts)
+                        *p->attempts -= failed;
                 return 1;
+        }
         if (amqp->state == CONN_GONE) {
                 snprintf(text, ERROR_TEXT_BYTES, "the transport is closed");
                 return CEL_ECLOSED;
         }
-        if (amqp->state == CONN_DOWN && (amqp->failure == CEL_EAUTH || amqp->failure == CEL_EACCESS ||
-                                         amqp->failure == CEL_ETLS || amqp->failure == CEL_EVERSION)) {
+        if (amqp->state == CONN_DOWN && is_refused(amqp) && (p->refusal_ends || !amqp->was_open)) {
                 snprintf(text, ERROR_TEXT_BYTES, "%s", amqp->failure_text);
                 return amqp->failure;
+        }
+        if (p->attempts && failed >= *p->attempts) {
+                snprintf(text, ERROR_TEXT_BYTES, "not connected after %u attempt%s: %.400s", failed,
+                         failed == 1 ? "" : "s", amqp->failure_text);
+                return amqp->failure < 0 ? amqp->failure : CEL_ECONNECT;
         }
         return 0;
 }
 
-static int await_ready(cel_ctx *ctx, cel__amqp *amqp)
+static int await_up(cel_ctx *ctx, cel__amqp *amqp, const patience *p)
 {
         for (;;) {
                 cel__wait wait;
@@ -645,7 +667,7 @@ static int await_ready(cel_ctx *ctx, cel__amqp *amqp)
                 char text[ERROR_TEXT_BYTES];
 
                 pthread_mutex_lock(&amqp->mutex);
-                int r = ready_outcome_locked(amqp, text);
+                int r = up_outcome_locked(amqp, p, text);
                 cel__wait_begin(&wait, ctx, "connection");
                 if (r == 0)
                         cel__list_append(&amqp->publishers, &waiter.node);
@@ -665,7 +687,20 @@ static int await_ready(cel_ctx *ctx, cel__amqp *amqp)
 int cel__amqp_ready(cel_ctx *ctx, cel__amqp *amqp)
 {
         cel__amqp_ref(amqp);
-        int r = await_ready(ctx, amqp);
+        int r = await_up(ctx, amqp, &(patience){.refusal_ends = true});
+        cel__amqp_unref(amqp);
+        return r;
+}
+
+int cel__amqp_await_up(cel_ctx *ctx, cel__amqp *amqp, unsigned *attempts)
+{
+        patience p = {.attempts = attempts};
+
+        cel__amqp_ref(amqp);
+        pthread_mutex_lock(&amqp->mutex);
+        p.failed_before = amqp->attempts_failed;
+        pthread_mutex_unlock(&amqp->mutex);
+        int r = await_up(ctx, amqp, &p);
         cel__amqp_unref(amqp);
         return r;
 }

@@ -166,11 +166,13 @@ struct cel__amqp {
         int read_needs;       /* what reading waits for beside CEL__READABLE: 0 or CEL__WRITABLE */
         cel__list publishers; /* of cel__waiter: who wait until they may publish, or until it is open */
         cel_time written_at, read_at;
-        unsigned heartbeat_s; /* agreed; 0: none */
-        bool silent;          /* the guardian found that the peer has not been heard for too long */
-        bool blocked;         /* the broker has said so in this connection, maybe before it was open */
-        bool unsettled;       /* an acknowledgement could not be queued: only a new connection helps */
-        bool wedge_told;      /* the guardian has said that it stopped heartbeating */
+        unsigned heartbeat_s;     /* agreed; 0: none */
+        bool silent;              /* the guardian found that the peer has not been heard for too long */
+        bool blocked;             /* the broker has said so in this connection, maybe before it was open */
+        bool was_open;            /* at least once: what it logs in with is right */
+        unsigned attempts_failed; /* to connect, in all */
+        bool unsettled;           /* an acknowledgement could not be queued: only a new connection helps */
+        bool wedge_told;          /* the guardian has said that it stopped heartbeating */
         cel__ward ward;
         bool warded;
 };

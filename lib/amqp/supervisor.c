@@ -15,7 +15,7 @@ enum {
         HANDSHAKE_MS = 10000,
         GOODBYE_MS = 1500,
         BACKOFF_MS_MIN = 200,
-        BACKOFF_MS_MAX = 2000,        /* a host that cannot be reached costs nobody anything */
+        BACKOFF_MS_MAX = 1000,        /* a host that cannot be reached costs nobody anything */
         BACKOFF_MS_MAX_ANGRY = 15000, /* one that answers and refuses may be drowning */
         RETRY_MS_MIN = 500,
         RETRY_MS_MAX = 1500,
@@ -86,11 +86,21 @@ static void open_up(cel__amqp *amqp)
 {
         pthread_mutex_lock(&amqp->mutex);
         conn_note_failure_locked(amqp, 0, "");
+        amqp->was_open = true;
         conn_enter_locked(amqp, CONN_OPEN);
         if (amqp->blocked)
                 conn_enter_locked(amqp, CONN_BLOCKED);
         pthread_mutex_unlock(&amqp->mutex);
         conn_tell_state(amqp);
+}
+
+/* Whoever waits for a few attempts only looks again. */
+static void count_failed_attempt(cel__amqp *amqp)
+{
+        pthread_mutex_lock(&amqp->mutex);
+        amqp->attempts_failed++;
+        conn_wake_publishers_locked(amqp);
+        pthread_mutex_unlock(&amqp->mutex);
 }
 
 static int connect_once(cel_ctx *ctx, cel__amqp *amqp, const cel__url_host *host)
@@ -216,13 +226,15 @@ int conn_supervise(cel_ctx *ctx, void *arg)
         cel__amqp *amqp = arg;
         char told[ERROR_TEXT_BYTES] = "";
         int64_t wait_ms = BACKOFF_MS_MIN;
+        size_t tried = 0; /* hosts in vain since the last wait */
         int r = 0;
 
         while (!amqp->closing && r != CEL_ECANCELED) {
-                const cel__url_host *host = next_host(amqp);
-
-                r = connect_once(ctx, amqp, host);
-                if (r >= 0) {
+                r = connect_once(ctx, amqp, next_host(amqp));
+                tried = r < 0 ? tried + 1 : 0;
+                if (r < 0) {
+                        count_failed_attempt(amqp);
+                } else {
                         cel_time up_since = cel_ctx_now(ctx);
 
                         tell_up(amqp, told);
@@ -235,6 +247,9 @@ int conn_supervise(cel_ctx *ctx, void *arg)
                 if (amqp->closing || r == CEL_ECANCELED)
                         break;
                 tell_down(amqp, told);
+                if (tried > 0 && tried < amqp->url->hosts_n) /* another one may be up */
+                        continue;
+                tried = 0;
                 r = back_off(ctx, amqp, &wait_ms);
         }
         if (amqp->stream && r != CEL_ECANCELED)

@@ -67,7 +67,14 @@ struct cel__driver {
 
         const cel__driver_settings *(*settings)(void *bus); /* borrowed; NULL: it has none, defaults hold */
 
-        int (*ready)(cel_ctx *ctx, void *bus);  /* as cel_transport_ready() */
+        int (*ready)(cel_ctx *ctx, void *bus); /* as cel_transport_ready() */
+
+        /* Wait until the bus is connected, or so many attempts to connect have failed: `*attempts` is counted down; NULL:
+         * any number. From any ctx. NULL: it is always connected.
+         * Errors: what the last attempt failed with (CEL_ECONNECT and others); what cel_transport_ready() says of a bus that
+         *         refuses, if it has never been connected; CEL_ECLOSED, CEL_ETIMEDOUT, CEL_ECANCELED. */
+        int (*await_up)(cel_ctx *ctx, void *bus, unsigned *attempts);
+
         void (*close)(cel_ctx *ctx, void *bus); /* as cel_transport_close() */
         void (*free)(void *bus);                /* as cel_transport_free() */
 

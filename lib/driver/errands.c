@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/errands.h"
 #include "base/list.h"
+#include "base/random.h"
+#include "rt/ctx.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
 
@@ -11,8 +13,10 @@
 enum {
         ERRANDS_MAX = 512,
         DECLARED_MAX = 1024, /* that are remembered; others are declared each time */
-        CONNECT_MS = 5000,   /* how long one attempt to connect takes at the most */
-        MISSING_MAX = 3,     /* how often an exchange may be gone again at once */
+        ATTEMPT_MS = 10000,  /* for one attempt to send, if there is a limit to them */
+        MISSING_MAX = 3,     /* how often a queue or an exchange may be gone again at once */
+        PAUSE_MS_MIN = 50,
+        PAUSE_MS_MAX = 10000,
 };
 
 struct cel__errands {
@@ -345,32 +349,89 @@ static int publish_once(cel_ctx *ctx, cel__errands *errands, const cel__publishi
                          left_ns > 0 ? (long long)((left_ns + CEL_NS_PER_MS - 1) / CEL_NS_PER_MS) : 0);
                 message.expiration = expiration;
         }
-        return errands->driver->publish(ctx, errands->bus, &message, p->flags);
+        bool has_queue = p->queue && p->queue->name;
+        return errands->driver->publish(ctx, errands->bus, &message,
+                                        p->flags | (has_queue || p->patient ? CEL_PUBLISH_MANDATORY : 0));
 }
 
-static int publish_repeatedly(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p)
+/* What a message is waited for with, and what was tried. */
+typedef struct trial {
+        unsigned attempts; /* to connect or to send that may fail yet */
+        unsigned missing;
+        int64_t pause_ms; /* the last one */
+} trial;
+
+/* A queue was declared, and it is not there; or its exchange. */
+static bool is_gone(const cel__publishing *p, int r)
 {
-        int missing = 0, again = 0;
+        return p->queue && (r == CEL_ENOTFOUND || (r == CEL_EUNROUTABLE && p->queue->name));
+}
+
+static int await_up(cel_ctx *ctx, cel__errands *errands, unsigned *attempts)
+{
+        if (errands->closed)
+                return fail(ctx, CEL_ECLOSED);
+        return errands->driver->await_up ? errands->driver->await_up(ctx, errands->bus, attempts) : 0;
+}
+
+static int attempt(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p, trial *t)
+{
+        int r = await_up(ctx, errands, p->retry < 0 ? NULL : &t->attempts);
+        CEL_WITHIN_MS(ctx, p->retry < 0 ? INT64_MAX : ATTEMPT_MS);
+
+        if (r >= 0 && p->queue)
+                r = cel__errands_declare(ctx, errands, p->queue);
+        return r < 0 ? r : publish_once(ctx, errands, p);
+}
+
+/* Nobody takes it now; whoever should may be connecting again. Each pause is about as long as all before: it is found soon
+ * who comes soon, and few messages are sent for one who does not. */
+static int await_taker(cel_ctx *ctx, trial *t)
+{
+        char why[CEL__ERROR_TEXT_BYTES];
+
+        snprintf(why, sizeof(why), "%s", cel_ctx_error_text(ctx, CEL_EUNROUTABLE));
+        t->pause_ms = t->pause_ms == 0                 ? PAUSE_MS_MIN
+                      : t->pause_ms < PAUSE_MS_MAX / 2 ? t->pause_ms * 2
+                                                       : PAUSE_MS_MAX;
+        int r = cel_sleep_ms(ctx,
+                             t->pause_ms * 3 / 4 + (int64_t)cel__random_below((uint64_t)t->pause_ms / 2));
+        return r == CEL_ETIMEDOUT ? cel_fail(ctx, r, "%s", why) : r;
+}
+
+/* What to do about `r`. Returns 0: try again. */
+static int respond(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p, trial *t, int r)
+{
+        if (is_gone(p, r) && t->missing++ < MISSING_MAX) {
+                cel__errands_forget(errands, p->queue);
+                return 0;
+        }
+        if (r == CEL_EUNKNOWN && (p->retry < 0 || --t->attempts > 0)) {
+                if (p->sent_again)
+                        atomic_fetch_add(p->sent_again, 1);
+                return 0;
+        }
+        return r == CEL_EUNROUTABLE && p->patient ? await_taker(ctx, t) : r;
+}
+
+int cel__errands_publish(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p)
+{
+        trial t = {.attempts = (unsigned)p->retry + 1};
 
         for (;;) {
-                int r = p->queue ? cel__errands_declare(ctx, errands, p->queue) : 0;
+                int r = attempt(ctx, errands, p, &t);
 
                 if (r >= 0)
-                        r = publish_once(ctx, errands, p);
-                if (r == CEL_ENOTFOUND && p->queue && missing++ < MISSING_MAX) {
-                        cel__errands_forget(errands, p->queue);
-                } else if (r == CEL_EUNKNOWN && (p->retry < 0 || again++ < p->retry)) {
-                        if (p->sent_again)
-                                atomic_fetch_add(p->sent_again, 1);
-                } else {
                         return r;
-                }
+                r = respond(ctx, errands, p, &t, r);
+                if (r < 0)
+                        return r;
         }
 }
 
-int cel__errands_publish(cel_ctx *ctx, cel__errands *errands, const cel__publishing *publishing)
+int cel__errands_await_bus(cel_ctx *ctx, cel__errands *errands, int retry)
 {
-        CEL_WITHIN_MS(ctx, publishing->retry < 0 ? INT64_MAX : (publishing->retry + INT64_C(1)) * CONNECT_MS);
+        unsigned attempts = (unsigned)retry + 1;
 
-        return publish_repeatedly(ctx, errands, publishing);
+        return await_up(ctx, errands, retry < 0 ? NULL : &attempts);
 }

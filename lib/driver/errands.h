@@ -48,19 +48,24 @@ int cel__errands_declare(cel_ctx *ctx, cel__errands *errands, const cel_queue *q
 /* It turned out not to be there: declare it again when it is needed next. */
 void cel__errands_forget(cel__errands *errands, const cel_queue *queue);
 
+/* Wait until the bus is connected; `retry` is how often to try again to connect, below zero: any number.
+ * Errors: as driver->await_up(); CEL_ECLOSED. */
+int cel__errands_await_bus(cel_ctx *ctx, cel__errands *errands, int retry);
+
 /* A message on its way. */
 typedef struct cel__publishing {
         const cel_queue *queue; /* what is declared before; NULL: nothing */
         const cel_message *message;
         unsigned flags; /* as of cel_publish() */
-        int retry;      /* how often to send again what may have been lost; below zero: forever */
-        bool expires;   /* nobody wants it after the ctx's deadline */
+        int retry; /* how often to try again to connect, or to send what may have been lost; below zero: forever */
+        bool expires; /* nobody wants it after the ctx's deadline */
+        bool patient; /* while no queue takes it, try again until the deadline, which there is then */
         _Atomic uint64_t *sent_again; /* counted here, unless NULL */
 } cel__publishing;
 
-/* Publish until it is known to have arrived, or has been tried often enough. With a limited number of retries, wait no
- * longer for a connection than so many attempts may take.
- * Errors: as cel_publish(), cel__errands_declare(). */
+/* Publish until it is known to have arrived, or has been tried often enough. A message for a queue that is declared before
+ * arrives there, or that is an error: a broker may lose its queues, and not tell.
+ * Errors: as cel_publish(), cel__errands_declare(), cel__errands_await_bus(). */
 int cel__errands_publish(cel_ctx *ctx, cel__errands *errands, const cel__publishing *publishing);
 
 #endif

@@ -211,6 +211,11 @@ static int rabbit_ready(cel_ctx *ctx, void *bus)
         return cel__amqp_ready(ctx, ((rabbit *)bus)->publishing);
 }
 
+static int rabbit_await_up(cel_ctx *ctx, void *bus, unsigned *attempts)
+{
+        return cel__amqp_await_up(ctx, ((rabbit *)bus)->publishing, attempts);
+}
+
 static void rabbit_close(cel_ctx *ctx, void *bus)
 {
         enum { GOODBYE_MS = 2000 };
@@ -420,6 +425,7 @@ const cel__driver cel__rabbit_driver = {
         .open = rabbit_open,
         .settings = rabbit_settings,
         .ready = rabbit_ready,
+        .await_up = rabbit_await_up,
         .close = rabbit_close,
         .free = rabbit_free,
         .declare = rabbit_declare,

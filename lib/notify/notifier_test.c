@@ -71,7 +71,7 @@ TEST_BOTH(a_notification_goes_to_the_queue_of_its_topic_and_priority)
         const bus_published *p = bus_last(&w.bus);
         CHECK_STR(p->exchange, "nova");
         CHECK_STR(p->routing_key, "notifications.info");
-        CHECK(!p->mandatory && strncmp(p->body, "{\"oslo.version\"", 15) == 0);
+        CHECK(p->mandatory && strncmp(p->body, "{\"oslo.version\"", 15) == 0);
         check_sent(p, "publisher_id", "p");
         check_sent(p, "event_type", "event");
         check_sent(p, "priority", "INFO");
@@ -148,6 +148,42 @@ TEST_BOTH(without_retries_what_may_be_lost_is_unknown)
         CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
         w.bus.outcomes[0] = CEL_EUNKNOWN;
         CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_EUNKNOWN);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_queue_that_has_gone_is_declared_again)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        w.bus.outcomes[0] = CEL_EUNROUTABLE;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.bus.declared_n, 2);
+        CHECK_INT(w.bus.published_n, 2);
+        for (unsigned i = 2; i < 7; i++)
+                w.bus.outcomes[i] = CEL_EUNROUTABLE;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w),
+                   CEL_EUNROUTABLE); /* somebody deletes it */
+        CHECK_INT(w.bus.published_n, 6);
+        world_fini(&w);
+}
+
+TEST_BOTH(retries_count_attempts_to_connect_and_to_send)
+{
+        world w;
+
+        world_init(&w);
+        w.options.retry = 2;
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        w.bus.connects_failing = 3;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_ECONNECT);
+        w.bus.connects_failing = 2;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        w.bus.connects_failing = 2;
+        w.bus.outcomes[1] = CEL_EUNKNOWN;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_EUNKNOWN);
+        CHECK_INT(w.bus.published_n, 2);
         world_fini(&w);
 }
 

@@ -208,12 +208,12 @@ static int encode(cel_ctx *ctx, const callers *c, outgoing *s, const json_t *arg
         return r;
 }
 
-/* `expires`: nobody waits for it after the deadline. */
-static int deliver(cel_ctx *ctx, callers *c, const outgoing *s, bool expires)
+/* With `awaited`, a reply is waited for until the ctx's deadline. */
+static int deliver(cel_ctx *ctx, callers *c, const outgoing *s, bool awaited)
 {
         cel_auto(cel_headers) *headers = NULL;
         const cel__driver_settings *wanted = callers_settings(c);
-        bool fanout = s->settings->fanout;
+        bool fanout = s->settings->fanout, mandatory = s->settings->mandatory && !fanout;
         cel_queue exchange = {.exchange = s->exchange,
                               .fanout = fanout,
                               .durable = !fanout && wanted->durable,
@@ -232,9 +232,10 @@ static int deliver(cel_ctx *ctx, callers *c, const outgoing *s, bool expires)
                                .body_bytes = cel__buf_used(&s->body)};
         cel__publishing publishing = {.queue = &exchange,
                                       .message = &message,
-                                      .flags = s->settings->mandatory && !fanout ? CEL_PUBLISH_MANDATORY : 0,
+                                      .flags = mandatory ? CEL_PUBLISH_MANDATORY : 0,
                                       .retry = s->settings->retry,
-                                      .expires = expires,
+                                      .expires = awaited,
+                                      .patient = awaited && !mandatory,
                                       .sent_again = &callers_get_counts(c)->sent_again};
         return cel__errands_publish(ctx, callers_errands(c), &publishing);
 }
@@ -294,7 +295,9 @@ static int call_with(cel_ctx *ctx, callers *c, outgoing *s, const json_t *args, 
         pending_call call;
         CEL_WITHIN_MS(ctx, s->settings->timeout_ms);
 
-        int r = callers_await_replies(ctx, c);
+        int r = cel__errands_await_bus(ctx, callers_errands(c), s->settings->retry);
+        if (r >= 0)
+                r = callers_await_replies(ctx, c);
         if (r == CEL_ETIMEDOUT)
                 return fail_late(ctx, c, s, "reply", false);
         if (r >= 0)

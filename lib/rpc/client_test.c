@@ -7,6 +7,7 @@
 
 #include <celadon/rpc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct world {
@@ -88,7 +89,6 @@ TEST_BOTH(a_call_goes_to_its_topic_and_returns_what_is_replied)
         CHECK_STR(p->exchange, "x");
         CHECK_STR(p->routing_key, "t");
         CHECK_STR(p->expiration, "60000");
-        CHECK(!p->mandatory);
         bus_get(p, "method", text, sizeof(text));
         CHECK_STR(text, "m");
         bus_get(p, "version", text, sizeof(text));
@@ -145,6 +145,83 @@ TEST_BOTH(a_call_without_a_reply_ends_with_its_timeout_and_names_its_target)
         CHECK_INT(stats.replies_late, 1);
         CHECK_INT(stats.waiting, 0);
         CHECK_INT(w.bus.settled[0], 'a');
+        world_fini(&w);
+}
+
+/* So that what waits, and then waits again, does so in between. */
+static void advance_in_steps(world *w, int ms)
+{
+        for (; ms > 0; ms -= 10)
+                fixture_advance_ms(&w->f, 10);
+}
+
+TEST_BOTH(a_call_that_nobody_takes_is_sent_again_until_somebody_does)
+{
+        world w;
+        char first[64], last[64];
+
+        world_init(&w);
+        for (unsigned i = 0; i < 4; i++)
+                w.bus.outcomes[i] = CEL_EUNROUTABLE;
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        CHECK_INT(w.bus.published_n, 1);
+        CHECK(bus_last(&w.bus)->mandatory);
+        advance_in_steps(&w, 200); /* after 50, 100, 200, 400 ms, each give or take a quarter */
+        CHECK_INT(w.bus.published_n, 3);
+        advance_in_steps(&w, 800);
+        CHECK_INT(w.bus.published_n, 5);
+        CHECK(strtol(bus_last(&w.bus)->expiration, NULL, 10) < 60000 - 50 - 100 - 200 - 200);
+        bus_get(&w.bus.published[0], "_unique_id", first, sizeof(first));
+        bus_get(&w.bus.published[4], "_unique_id", last, sizeof(last));
+        CHECK_STR(first, last);
+        answer(&w, "\"result\": 1");
+        CHECK_DONE(caller, 0);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_call_that_nobody_takes_ends_with_its_timeout_and_few_messages)
+{
+        world w;
+
+        world_init(&w);
+        for (unsigned i = 0; i < BUS_MESSAGES_MAX; i++)
+                w.bus.outcomes[i] = CEL_EUNROUTABLE;
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        advance_in_steps(&w, 60000);
+        CHECK_DONE(caller, CEL_ETIMEDOUT);
+        CHECK(strstr(fixture_actor_text(caller),
+                     "method \"m\" of topic \"t\" could not be called in time: as the test wants it"));
+        CHECK(w.bus.published_n >= 10 && w.bus.published_n <= 20);
+        CHECK_INT(cel_rpc_client_get_stats(w.client).timeouts, 1);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_call_that_must_be_taken_fails_at_once_and_a_cast_need_not_be)
+{
+        world w;
+
+        world_init(&w);
+        w.options.mandatory = CEL_YES;
+        w.bus.outcomes[0] = CEL_EUNROUTABLE;
+        CHECK_DONE(fixture_act(&w.f, kind, "caller", call, &w), CEL_EUNROUTABLE);
+        w.options.mandatory = CEL_NO;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK(!bus_last(&w.bus)->mandatory);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_call_with_a_limit_to_its_retries_does_not_wait_for_its_timeout)
+{
+        world w;
+
+        world_init(&w);
+        w.options.retry = 1;
+        w.bus.connects_failing = 2;
+        CHECK_DONE(fixture_act(&w.f, kind, "caller", call, &w), CEL_ECONNECT);
+        w.bus.connects_failing = 1;
+        fixture_actor *caller = fixture_act(&w.f, kind, "caller", call, &w);
+        answer(&w, "\"result\": 1");
+        CHECK_DONE(caller, 0);
         world_fini(&w);
 }
 
@@ -513,9 +590,11 @@ TEST_BOTH(a_cast_without_retries_does_not_wait_for_a_bus_that_is_away)
 
         world_init(&w);
         w.options.retry = CEL_RETRY_NEVER;
-        CHECK_INT(cel_future_new(&w.bus.up), 0);
+        w.bus.connects_failing = 1;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), CEL_ECONNECT);
+        CHECK_INT(cel_future_new(&w.bus.up), 0); /* it goes in the very moment */
         fixture_actor *caster = fixture_act(&w.f, kind, "caster", cast, &w);
-        fixture_advance_ms(&w.f, 5000);
+        fixture_advance_ms(&w.f, 10000);
         CHECK_DONE(caster, CEL_ETIMEDOUT);
         world_fini(&w);
 }

@@ -91,7 +91,7 @@ def test_a_broker_that_is_killed_under_load(restartable_broker):
         loader.join()
         outcomes = [caller.finish(order) for _, order in orders]
         assert {outcome.error for outcome in outcomes} <= {None, 'timeout'}
-        assert recovered < 3 + 4  # those begun at once may have been sent into the void, and wait for their timeout
+        assert recovered < 3
         assert caller.call('echo', {'msg': 'again'}) == Outcome('again')
     finally:
         caller.close()
@@ -108,11 +108,10 @@ def test_calls_with_the_broker_away_end_with_their_timeout(restartable_broker):
         orders = [caller.begin('echo', timeout_ms=1000), caller.begin('echo', timeout_ms=1000, retry=-2),
                   caller.begin('echo', do='cast', retry=-2)]
         errors = [caller.finish(order).error for order in orders]
-        assert errors == ['timeout'] * 3 and time.monotonic() - begun < 10
+        assert errors == ['timeout', 'CEL_ECONNECT', 'CEL_ECONNECT'] and time.monotonic() - begun < 10
         waiting = caller.begin('echo', {'msg': 1}, timeout_ms=20000)
         restartable_broker.start()
-        # Its queue is not durable: whether it is there again before the call, which would be dropped else, is chance.
-        assert caller.finish(waiting) in (Outcome(1), Outcome(error='timeout'))
+        assert caller.finish(waiting) == Outcome(1)  # its queue is not durable: the call waits for that, too
         assert caller.call('echo', {'msg': 2}) == Outcome(2)
     finally:
         caller.close()

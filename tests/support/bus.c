@@ -11,6 +11,18 @@ static int wait_up(cel_ctx *ctx, const bus *b)
         return b->up ? cel_await(ctx, b->up, NULL) : 0;
 }
 
+static int bus_await_up(cel_ctx *ctx, void *arg, unsigned *attempts)
+{
+        bus *b = arg;
+
+        while (b->connects_failing > 0) {
+                b->connects_failing--;
+                if (attempts && --*attempts == 0)
+                        return cel_fail(ctx, CEL_ECONNECT, "as the test wants it");
+        }
+        return 0;
+}
+
 static int bus_declare(cel_ctx *ctx, void *arg, const cel_queue *queue)
 {
         bus *b = arg;
@@ -109,6 +121,7 @@ static void bus_close(cel_ctx *ctx, void *arg)
 }
 
 static const cel__driver bus_driver = {.scheme = "test",
+                                       .await_up = bus_await_up,
                                        .close = bus_close,
                                        .free = bus_free,
                                        .declare = bus_declare,

@@ -27,6 +27,7 @@ typedef struct bus {
         fixture *f;
         cel_transport *transport;
         cel_future *up;                       /* declaring and consuming wait for it; NULL: they need not */
+        unsigned connects_failing;            /* attempts to connect, at once */
         char declared[BUS_MESSAGES_MAX][300]; /* "exchange", "exchange (fanout)" or "exchange queue" */
         unsigned declared_n;
         char deleted[256]; /* the last queue that was */
