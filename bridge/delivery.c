@@ -6,12 +6,10 @@
 #include "bridge/route.h"
 
 #include "bridge/backoff.h"
+#include "bridge/request.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/random.h>
-
-enum { KEY_BYTES_MAX = 255, OWN_HEADERS = 2, HEADERS_MAX = 64 + OWN_HEADERS };
 
 bool bridge_back_off(cel_ctx *ctx, const bridge_route *route, unsigned n)
 {
@@ -26,62 +24,20 @@ bool bridge_back_off(cel_ctx *ctx, const bridge_route *route, unsigned n)
         return cel_await(ctx, route->stop, NULL) == CEL_ETIMEDOUT;
 }
 
-/* --- The request ------------------------------------------------------------------------------ */
-
-static const char *first_of(const char *a, const char *b, const char *c)
-{
-        if (a && *a)
-                return a;
-        if (b && *b)
-                return b;
-        return c ? c : "";
-}
-
-/* The key by which the API server recognises a second copy: the same for every attempt and every redelivery.
- */
-static int make_key(const cel_notification *n, char key[KEY_BYTES_MAX + 1])
-{
-        const char *unique = json_string_value(json_object_get(n->message, "_unique_id"));
-        const char *id = first_of(n->message_id, n->raw->message_id, unique);
-
-        if (strlen(id) > KEY_BYTES_MAX)
-                return CEL_EINVAL;
-        for (const char *c = id; *c; c++)
-                if ((unsigned char)*c < 0x20 || *c == 0x7f)
-                        return CEL_EINVAL;
-        strcpy(key, id);
-        return 0;
-}
-
-static size_t make_headers(const bridge_route *route, const char *key, cel_http_header headers[HEADERS_MAX])
-{
-        size_t n = 0;
-
-        headers[n++] = (cel_http_header){"Content-Type", "application/json"};
-        if (*key)
-                headers[n++] = (cel_http_header){"Idempotency-Key", key};
-        for (size_t i = 0; i < route->config->to.headers_n && n < HEADERS_MAX; i++)
-                headers[n++] = route->config->to.headers[i];
-        return n;
-}
+/* --- The attempt ------------------------------------------------------------------------------ */
 
 /* One attempt. Returns the response's status, or an error; attempts->status and ->error tell what it was. */
 static int attempt(cel_ctx *ctx, const bridge_route *route, const cel_notification *n,
-                   bridge_attempts *attempts)
+                   bridge_request *request, bridge_attempts *attempts)
 {
         cel_auto(cel_http_response) *response = NULL;
-        cel_http_header headers[HEADERS_MAX];
-        cel_http_request request = {
-                .method = route->config->to.method,
-                .url = route->config->to.url,
-                .headers = headers,
-                .headers_n = make_headers(route, attempts->key, headers),
-                .body = n->text,
-                .body_bytes = n->text_bytes,
-        };
+        cel_http_request http;
+
+        bridge_request_complete(
+                request, &(bridge_attempt){.n = attempts->n, .redelivered = n->raw->redelivered}, &http);
         CEL_WITHIN_MS(ctx, route->config->to.timeout_ms);
 
-        int r = cel_http_send(ctx, route->http, &request, &response);
+        int r = cel_http_send(ctx, route->http, &http, &response);
         attempts->status = r < 0 ? 0 : cel_http_response_status(response);
         if (r >= 0)
                 snprintf(attempts->error, sizeof(attempts->error), "answered %d", attempts->status);
@@ -134,21 +90,15 @@ static bool is_too_large(const bridge_route *route, const cel_notification *n, c
         return true;
 }
 
-static int deliver_matching(cel_ctx *ctx, bridge_route *route, const cel_notification *n)
+/* Attempt after attempt, until one succeeds or there were enough. */
+static int deliver_request(cel_ctx *ctx, bridge_route *route, const cel_notification *n,
+                           bridge_request *request, bridge_attempts *attempts)
 {
-        bridge_attempts attempts = {0};
-
-        if (is_too_large(route, n, attempts.error, sizeof(attempts.error)))
-                return bridge_dead_letter(ctx, route, n->raw, BRIDGE_TOO_LARGE, &attempts);
-        if (make_key(n, attempts.key) < 0) {
-                snprintf(attempts.error, sizeof(attempts.error), "its message_id cannot be an HTTP header");
-                return bridge_dead_letter(ctx, route, n->raw, BRIDGE_UNPROCESSABLE, &attempts);
-        }
         for (;;) {
                 if (cel_future_done(route->stop)) /* what is not in flight goes back */
                         return CEL_REQUEUE;
-                attempts.n++;
-                int r = attempt(ctx, route, n, &attempts);
+                attempts->n++;
+                int r = attempt(ctx, route, n, request, attempts);
 
                 if (r >= 200 && r <= 299) {
                         note_success(ctx, route);
@@ -156,12 +106,32 @@ static int deliver_matching(cel_ctx *ctx, bridge_route *route, const cel_notific
                 }
                 if (r == CEL_ECANCELED)
                         return CEL_REQUEUE;
-                note_failure(ctx, route, &attempts);
-                if (attempts.n == route->config->attempts_max)
-                        return bridge_dead_letter(ctx, route, n->raw, BRIDGE_MAX_ATTEMPTS, &attempts);
-                if (!bridge_back_off(ctx, route, attempts.n))
+                note_failure(ctx, route, attempts);
+                if (attempts->n == route->config->attempts_max)
+                        return bridge_dead_letter(ctx, route, n->raw, BRIDGE_MAX_ATTEMPTS, attempts);
+                if (!bridge_back_off(ctx, route, attempts->n))
                         return CEL_REQUEUE;
         }
+}
+
+static int deliver_matching(cel_ctx *ctx, bridge_route *route, const cel_notification *n)
+{
+        cel_auto(bridge_request) *request = NULL;
+        bridge_attempts attempts = {0};
+
+        if (is_too_large(route, n, attempts.error, sizeof(attempts.error)))
+                return bridge_dead_letter(ctx, route, n->raw, BRIDGE_TOO_LARGE, &attempts);
+        if (bridge_request_key(n, attempts.key) < 0) {
+                snprintf(attempts.error, sizeof(attempts.error), "its message_id cannot be an HTTP header");
+                return bridge_dead_letter(ctx, route, n->raw, BRIDGE_UNPROCESSABLE, &attempts);
+        }
+        int r = bridge_request_new(route->config, n, attempts.key, attempts.error, &request);
+
+        if (r == CEL_EINVAL)
+                return bridge_dead_letter(ctx, route, n->raw, BRIDGE_UNPROCESSABLE, &attempts);
+        if (r < 0)
+                return r;
+        return deliver_request(ctx, route, n, request, &attempts);
 }
 
 int bridge_deliver(cel_ctx *ctx, const cel_notification *n, void *arg)
@@ -181,6 +151,6 @@ int bridge_deliver_invalid(cel_ctx *ctx, const cel_message *message, const char 
         bridge_attempts attempts = {0};
 
         snprintf(attempts.error, sizeof(attempts.error), "%s", why);
-        cel_ctx_set_request_id(ctx, first_of(message->message_id, NULL, NULL));
+        cel_ctx_set_request_id(ctx, message->message_id ? message->message_id : "");
         return bridge_dead_letter(ctx, arg, message, BRIDGE_UNPROCESSABLE, &attempts);
 }

@@ -3,6 +3,7 @@
  * A route at work: events of one source, to one API server.
  *
  *     delivery.c     one event: attempts, waits, the verdict
+ *     request.c      the HTTP request of an event
  *     backoff.c      how long the waits are
  *     dead_letter.c  an event that nobody could take, put aside with the reason
  *     bridge.c       all routes: start, drain, stop */
