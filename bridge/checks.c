@@ -156,26 +156,20 @@ static const char *authority_problem(const char *authority, size_t n)
         return NULL;
 }
 
-bool bridge_check_url(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node)
+const char *bridge_url_problem(const char *url)
 {
-        const char *authority = NULL, *problem = NULL;
+        const char *authority = NULL;
 
-        if (strncasecmp(node->text, "http://", 7) == 0)
-                authority = node->text + 7;
-        else if (strncasecmp(node->text, "https://", 8) == 0)
-                authority = node->text + 8;
-
+        if (strncasecmp(url, "http://", 7) == 0)
+                authority = url + 7;
+        else if (strncasecmp(url, "https://", 8) == 0)
+                authority = url + 8;
         if (!authority)
-                problem = "must begin with http:// or https://, write such a URL";
-        for (const char *c = node->text; *c && !problem; c++)
+                return "must begin with http:// or https://, write such a URL";
+        for (const char *c = url; *c; c++)
                 if (*c <= ' ' || *c > '~' || strchr("\"<>\\^`{|}", *c))
-                        problem =
-                                "has a space or another character that a URL cannot hold, percent-encode it";
-        if (!problem)
-                problem = authority_problem(authority, strcspn(authority, "/?#"));
-        if (problem)
-                bridge_report_node(d->report, node, "\"%s\" %s", field->key, problem);
-        return !problem;
+                        return "has a space or another character that a URL cannot hold, percent-encode it";
+        return authority_problem(authority, strcspn(authority, "/?#"));
 }
 
 /* What is wrong with a header's name; NULL if nothing. */

@@ -24,7 +24,9 @@ bool bridge_check_topic(bridge_decoder *d, const bridge_schema_field *field, con
 bool bridge_check_priority(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
 bool bridge_check_method(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
 bool bridge_check_ca_file(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
-bool bridge_check_url(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node);
+
+/* What is wrong with an http or https URL without user and password; NULL if nothing. The end of a sentence, static. */
+const char *bridge_url_problem(const char *url);
 
 /* One child of the mapping `headers`: its name, its value, and that none before it has the same name. */
 bool bridge_check_header(bridge_decoder *d, const bridge_yaml_node *headers, const bridge_yaml_node *header);

@@ -7,6 +7,7 @@
 
 #include "bridge/backoff.h"
 #include "bridge/checks.h"
+#include "bridge/config_request.h"
 #include "bridge/glob.h"
 
 #include <celadon/error.h>
@@ -16,75 +17,11 @@
 
 enum {
         TOPICS_MAX = 16,
-        GLOBS_MAX = 64,
-        HEADERS_MAX = 64,
         URL_BYTES_MAX = 4096,
         SECOND = 1000,
         MINUTE = 60 * SECOND,
         MIB = 1024 * 1024,
 };
-
-/* ---- Headers, a mapping of free names. ---- */
-
-static void headers_fini(bridge_target_config *to)
-{
-        for (size_t i = 0; i < to->headers_n; i++) {
-                free((char *)to->headers[i].name);
-                free((char *)to->headers[i].value);
-        }
-        free(to->headers);
-        to->headers = NULL;
-        to->headers_n = 0;
-}
-
-/* With the bridge's own, they must be what the HTTP client takes: a request that is refused is refused each time. */
-static void check_header_bytes(bridge_decoder *d, const bridge_target_config *to,
-                               const bridge_yaml_node *node)
-{
-        const size_t max = CEL_HTTP_HEADER_BYTES_MAX - BRIDGE_OWN_HEADER_BYTES_MAX;
-        size_t bytes = 0;
-
-        for (size_t i = 0; i < to->headers_n; i++)
-                bytes += strlen(to->headers[i].name) + strlen(to->headers[i].value);
-        if (bytes > max)
-                bridge_report_node(
-                        d->report, node,
-                        "\"headers\" have %zu bytes, names and values together, they may have %zu at most",
-                        bytes, max);
-}
-
-/* Into the whole bridge_target_config. */
-static void read_headers(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                         void *target)
-{
-        bridge_target_config *to = target;
-
-        if (!bridge_check_kind(d, "\"headers\"", node, BRIDGE_YAML_MAP))
-                return;
-        if (node->children_n > (size_t)field->max) {
-                bridge_report_node(d->report, node, "\"headers\" has %zu entries, it may have %lld at most",
-                                   node->children_n, (long long)field->max);
-                return;
-        }
-        to->headers = calloc(node->children_n + 1, sizeof(*to->headers));
-        if (!to->headers) {
-                d->out_of_memory = true;
-                return;
-        }
-        for (const bridge_yaml_node *child = node->first; child; child = child->next) {
-                cel_http_header *header = &to->headers[to->headers_n];
-                char *name = NULL, *value = NULL;
-
-                if (!bridge_check_header(d, node, child))
-                        continue;
-                bridge_put_text(d, &name, child->key->text);
-                bridge_put_text(d, &value, child->text);
-                *header = (cel_http_header){.name = name, .value = value};
-                to->headers_n++;
-        }
-        if (!d->out_of_memory)
-                check_header_bytes(d, to, node);
-}
 
 /* ---- The tables, from the inside out. ---- */
 
@@ -108,29 +45,6 @@ static const bridge_schema_field from_fields[] = {
 };
 static const bridge_schema_section from_section = BRIDGE_SECTION("in \"from\"", from_fields);
 
-static const bridge_schema_field match_fields[] = {
-        {BRIDGE_KEY("event_type", bridge_read_text_or_list, char **, bridge_match_config, event_types),
-         .max = GLOBS_MAX},
-        {BRIDGE_KEY("publisher_id", bridge_read_text_or_list, char **, bridge_match_config, publisher_ids),
-         .max = GLOBS_MAX},
-        {BRIDGE_KEY("priority", bridge_read_text_or_list, char **, bridge_match_config, priorities),
-         .max = GLOBS_MAX},
-};
-static const bridge_schema_section match_section = BRIDGE_SECTION("in \"match\"", match_fields);
-
-static const bridge_schema_field to_fields[] = {
-        {BRIDGE_KEY("url", bridge_read_text, char *, bridge_target_config, url), .required = true,
-         .max = URL_BYTES_MAX, .check = bridge_check_url},
-        {BRIDGE_KEY("method", bridge_read_text, char *, bridge_target_config, method),
-         .check = bridge_check_method},
-        {BRIDGE_KEY("timeout", bridge_read_duration, int64_t, bridge_target_config, timeout_ms), .min = 1,
-         .max = 10 * MINUTE},
-        {BRIDGE_KEY_WHOLE("headers", read_headers), .max = HEADERS_MAX},
-        {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file), .max = URL_BYTES_MAX,
-         .check = bridge_check_ca_file},
-};
-static const bridge_schema_section to_section = BRIDGE_SECTION("in \"to\"", to_fields);
-
 static const bridge_schema_field backoff_fields[] = {
         {BRIDGE_KEY("base", bridge_read_duration, int64_t, bridge_route_config, backoff_ms_base), .min = 1,
          .max = 10 * MINUTE},
@@ -152,9 +66,9 @@ static const bridge_schema_field route_fields[] = {
         {BRIDGE_KEY("from", bridge_read_nested, bridge_source_config, bridge_route_config, from),
          .required = true, .section = &from_section},
         {BRIDGE_KEY("match", bridge_read_nested, bridge_match_config, bridge_route_config, match),
-         .section = &match_section},
+         .section = &bridge_match_section},
         {BRIDGE_KEY("to", bridge_read_nested, bridge_target_config, bridge_route_config, to),
-         .required = true, .section = &to_section},
+         .required = true, .section = &bridge_to_section},
         {BRIDGE_KEY("concurrency", bridge_read_count, unsigned, bridge_route_config, concurrency), .min = 1,
          .max = 1024},
         {BRIDGE_KEY("max_attempts", bridge_read_count, unsigned, bridge_route_config, attempts_max), .min = 1,
@@ -366,13 +280,8 @@ static void route_fini(bridge_route_config *route)
         bridge_list_free(route->from.topics);
         bridge_list_free(route->from.priorities);
         free(route->from.pool);
-        bridge_list_free(route->match.event_types);
-        bridge_list_free(route->match.publisher_ids);
-        bridge_list_free(route->match.priorities);
-        free(route->to.url);
-        free(route->to.method);
-        headers_fini(&route->to);
-        free(route->to.ca_file);
+        bridge_match_config_fini(&route->match);
+        bridge_target_config_fini(&route->to);
         free(route->dead_letter_queue);
         *route = (bridge_route_config){0};
 }
@@ -540,26 +449,4 @@ int bridge_config_load(const char *path, bridge_config_error_fn on_error, void *
                 return CEL_EINVAL;
         }
         return bridge_config_parse(path, text, text_bytes, on_error, arg, ret_config);
-}
-
-/* ---- Matching. ---- */
-
-typedef bool (*glob_fn)(const char *glob, const char *text);
-
-static bool matches_any(char *const *globs, const char *text, glob_fn matches)
-{
-        if (!globs)
-                return true;
-        for (; *globs; globs++)
-                if (matches(*globs, text ? text : ""))
-                        return true;
-        return false;
-}
-
-bool bridge_match(const bridge_match_config *match, const char *event_type, const char *publisher_id,
-                  const char *priority)
-{
-        return matches_any(match->event_types, event_type, bridge_glob) &&
-               matches_any(match->publisher_ids, publisher_id, bridge_glob) &&
-               matches_any(match->priorities, priority, bridge_glob_nocase);
 }

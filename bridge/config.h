@@ -6,6 +6,8 @@
 #ifndef CELADON_BRIDGE_CONFIG_H
 #define CELADON_BRIDGE_CONFIG_H
 
+#include "bridge/template.h"
+
 #include <celadon/base.h>
 #include <celadon/http.h>
 #include <stdbool.h>
@@ -18,8 +20,8 @@ enum {
         BRIDGE_CONFIG_ERRORS_MAX = 20, /* reported; the rest is only counted */
 };
 
-/* Room for the headers that the bridge itself sets: Content-Type and Idempotency-Key. */
-enum { BRIDGE_OWN_HEADER_BYTES_MAX = 512 };
+/* Room for the headers that the bridge itself sets. */
+enum { BRIDGE_OWN_HEADER_BYTES_MAX = 4096 };
 
 /* RabbitMQ closes a channel when a delivery stays unacknowledged for 30 minutes (consumer_timeout). A delivery may wait
  * for 5 of them before a handler takes it: then the listener gives it back. No route may hold it for longer than this
@@ -48,12 +50,14 @@ typedef struct bridge_match_config {
 
 /* to: the API server. */
 typedef struct bridge_target_config {
-        char *url;                /* owned; http or https, without user and password */
-        char *method;             /* owned; POST, PUT or PATCH */
-        int64_t timeout_ms;       /* of one attempt */
+        char *url; /* owned; http or https, without user and password; a template as it was written */
+        bridge_template *url_template; /* owned; NULL: the URL is literal */
+        char *method;                  /* owned; POST, PUT or PATCH */
+        int64_t timeout_ms;            /* of one attempt */
         cel_http_header *headers; /* owned, names and values too; the bridge's own are never among them */
         size_t headers_n;
-        char *ca_file; /* owned; NULL: the system's store */
+        bridge_template **header_templates; /* owned; one for each header's value; NULL: all are literal */
+        char *ca_file;                      /* owned; NULL: the system's store */
 } bridge_target_config;
 
 typedef struct bridge_route_config {

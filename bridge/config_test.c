@@ -466,10 +466,46 @@ static void check_headers_of(size_t total, const char *errors)
 
 TEST(all_headers_together_fit_into_a_request_with_the_bridges_own)
 {
-        check_headers_of(65024, "");
+        check_headers_of(61440, "");
         check_headers_of(
-                65025, "f:4:1: \"headers\" have 65025 bytes, names and values together, they may have 65024 "
+                61441, "f:4:1: \"headers\" have 61441 bytes, names and values together, they may have 61440 "
                        "at most\n");
+}
+
+TEST(a_template_is_refused_where_it_is_wrong_and_nothing_of_it_is_quoted)
+{
+        static const bad_snippet snippets[] = {
+                {TO("{url: 'http://h/{json:/payload/id}/{evnt_type}'}"),
+                 "f:4:37: \"url\" is no template: this field is not known, did you mean event_type?\n"},
+                {TO("{url: 'http://h/a?x={route|upper}'}"),
+                 "f:4:28: \"url\" is no template: unknown filter. Known filters: url, json, b64, lower, "
+                 "default, required\n"},
+                {TO("{url: 'http://{headers.host}/'}"),
+                 "f:4:7: \"url\" has a value in its scheme, host or port, which must be literal, so that no "
+                 "event chooses where it goes: write them out\n"},
+                {TO("{url: 'http://h:{json:/port}/'}"),
+                 "f:4:7: \"url\" has a value in its scheme, host or port, which must be literal, so that no "
+                 "event chooses where it goes: write them out\n"},
+                {TO("{url: '{json:/url}'}"),
+                 "f:4:7: \"url\" has a value in its scheme, host or port, which must be literal, so that no "
+                 "event chooses where it goes: write them out\n"},
+                {TO("{url: 'http://h{route}/'}"),
+                 "f:4:7: \"url\" has a value in its scheme, host or port, which must be literal, so that no "
+                 "event chooses where it goes: write them out\n"},
+                {TO("{url: 'http://h/{route}#x'}"),
+                 "f:4:7: \"url\" has a # and values, but what follows a # is never sent, leave it out\n"},
+                {TO("{url: 'http://h/a{{b'}"), "f:4:7: \"url\" has a space or another character that a URL "
+                                               "cannot hold, percent-encode it\n"},
+                {TO("{url: 'http://h/', headers: {A: 'b\xC3\xA9{secret}'}}"),
+                 "f:4:37: a header's value is no template: this field is not known, write event_type, "
+                 "publisher_id, priority, message_id, timestamp, exchange, routing_key, queue, route, key, "
+                 "headers.NAME or json:/POINTER\n"},
+                {TO("{url: 'http://h/', headers: {A: 'b}'}}"),
+                 "f:4:35: a header's value is no template: a } has no { before it, write }} for a brace\n"},
+        };
+
+        CHECK_REFUSED(snippets);
+        check_accepted(TO("{url: 'http://h/{route}?{key}', headers: {A: '{{\"a\": {json:/x|json}}}'}}"));
 }
 
 TEST(a_transport_is_a_url_that_can_be_opened)

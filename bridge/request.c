@@ -2,16 +2,21 @@
 #include "bridge/request.h"
 
 #include <celadon/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OWN_HEADERS = 2, HEADERS_MAX = 64 + OWN_HEADERS };
+/* Room for what bridge_request_complete() adds: a part of BRIDGE_OWN_HEADER_BYTES_MAX. */
+enum { ATTEMPT_HEADER_BYTES_MAX = 2048 };
 
 struct bridge_request {
         const bridge_route_config *route; /* borrowed */
-        const cel_notification *event;    /* borrowed */
-        cel_http_header headers[HEADERS_MAX];
+        bridge_event event;
+        bridge_text url; /* owned; empty: the route's, as it is */
+        cel_http_header headers[CEL_HTTP_HEADERS_MAX];
+        char *values[CEL_HTTP_HEADERS_MAX]; /* owned; of headers whose value is not borrowed */
         size_t headers_n;
+        size_t header_bytes;
 };
 
 static const char *first_of(const char *a, const char *b, const char *c)
@@ -37,10 +42,85 @@ int bridge_request_key(const cel_notification *event, char ret_key[BRIDGE_KEY_BY
         return 0;
 }
 
-static void add_header(bridge_request *request, const char *name, const char *value)
+/* --- Headers ---------------------------------------------------------------------------------- */
+
+/* `owned` is NULL or where `value` is; it is the request's from here on. */
+static void add_header(bridge_request *request, const char *name, const char *value, char *owned)
 {
-        if (request->headers_n < HEADERS_MAX)
-                request->headers[request->headers_n++] = (cel_http_header){name, value};
+        if (request->headers_n ==
+            CEL_HTTP_HEADERS_MAX) { /* the configuration leaves room for more than there are */
+                free(owned);
+                return;
+        }
+        request->values[request->headers_n] = owned;
+        request->headers[request->headers_n++] = (cel_http_header){name, value};
+        request->header_bytes += strlen(name) + strlen(value);
+}
+
+/* A header whose value is a template. One that comes out empty is left out. */
+static int add_from_template(bridge_request *request, const char *name, const bridge_template *value,
+                             char *why)
+{
+        bridge_text text = {.bytes_max = BRIDGE_TEMPLATE_BYTES_MAX};
+        char problem[BRIDGE_TEMPLATE_WHY_BYTES];
+        int r = bridge_template_render(value, &request->event, &text, problem);
+
+        if (r == CEL_EINVAL)
+                snprintf(why, BRIDGE_WHY_BYTES, "header %.64s: %.180s", name, problem);
+        if (r < 0 || text.n == 0)
+                bridge_text_fini(&text);
+        else
+                add_header(request, name, text.bytes, text.bytes);
+        return r;
+}
+
+static int add_configured(bridge_request *request, char *why)
+{
+        const bridge_target_config *to = &request->route->to;
+        int r = 0;
+
+        for (size_t i = 0; i < to->headers_n && r >= 0; i++) {
+                const bridge_template *value = to->header_templates ? to->header_templates[i] : NULL;
+
+                if (value)
+                        r = add_from_template(request, to->headers[i].name, value, why);
+                else
+                        add_header(request, to->headers[i].name, to->headers[i].value, NULL);
+        }
+        return r;
+}
+
+static int make_headers(bridge_request *request, char *why)
+{
+        int r = add_configured(request, why);
+
+        if (r < 0)
+                return r;
+        add_header(request, "Content-Type", "application/json", NULL);
+        if (*request->event.key)
+                add_header(request, "Idempotency-Key", request->event.key, NULL);
+        if (request->header_bytes <= CEL_HTTP_HEADER_BYTES_MAX - ATTEMPT_HEADER_BYTES_MAX)
+                return 0;
+        snprintf(why, BRIDGE_WHY_BYTES, "its headers have %zu bytes, which is too many",
+                 request->header_bytes);
+        return CEL_EINVAL;
+}
+
+/* --- The whole -------------------------------------------------------------------------------- */
+
+static int make_url(bridge_request *request, char *why)
+{
+        const bridge_template *url = request->route->to.url_template;
+        char problem[BRIDGE_TEMPLATE_WHY_BYTES];
+
+        request->url.bytes_max = BRIDGE_TEMPLATE_BYTES_MAX;
+        if (!url)
+                return 0;
+        int r = bridge_template_render(url, &request->event, &request->url, problem);
+
+        if (r == CEL_EINVAL)
+                snprintf(why, BRIDGE_WHY_BYTES, "url: %.240s", problem);
+        return r;
 }
 
 int bridge_request_new(const bridge_route_config *route, const cel_notification *event, const char *key,
@@ -48,18 +128,17 @@ int bridge_request_new(const bridge_route_config *route, const cel_notification 
 {
         cel_auto(bridge_request) *request = calloc(1, sizeof(*request));
 
-        (void)why;
         if (!request)
                 return CEL_ENOMEM;
         request->route = route;
-        request->event = event;
-        add_header(request, "Content-Type", "application/json");
-        if (*key)
-                add_header(request, "Idempotency-Key", key);
-        for (size_t i = 0; i < route->to.headers_n; i++)
-                add_header(request, route->to.headers[i].name, route->to.headers[i].value);
-        *ret_request = CEL_TAKE(request);
-        return 0;
+        request->event = (bridge_event){.notification = event, .route = route->name, .key = key};
+        int r = make_url(request, why);
+
+        if (r >= 0)
+                r = make_headers(request, why);
+        if (r >= 0)
+                *ret_request = CEL_TAKE(request);
+        return r;
 }
 
 void bridge_request_complete(bridge_request *request, const bridge_attempt *attempt,
@@ -68,16 +147,21 @@ void bridge_request_complete(bridge_request *request, const bridge_attempt *atte
         (void)attempt;
         *ret_http = (cel_http_request){
                 .method = request->route->to.method,
-                .url = request->route->to.url,
+                .url = request->url.bytes ? request->url.bytes : request->route->to.url,
                 .headers = request->headers,
                 .headers_n = request->headers_n,
-                .body = request->event->text,
-                .body_bytes = request->event->text_bytes,
+                .body = request->event.notification->text,
+                .body_bytes = request->event.notification->text_bytes,
         };
 }
 
 bridge_request *bridge_request_free(bridge_request *request)
 {
+        if (!request)
+                return NULL;
+        for (size_t i = 0; i < request->headers_n; i++)
+                free(request->values[i]);
+        bridge_text_fini(&request->url);
         free(request);
         return NULL;
 }

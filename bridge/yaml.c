@@ -62,6 +62,21 @@ void bridge_report_node(bridge_report *report, const bridge_yaml_node *node, con
         report_text(report, node->line, node->column, text);
 }
 
+void bridge_report_within(bridge_report *report, const bridge_yaml_node *node, size_t offset,
+                          const char *format, ...)
+{
+        unsigned column = node->column + !node->is_plain; /* its quote */
+        char text[ERROR_BYTES_MAX];
+        va_list args;
+
+        for (size_t i = 0; i < offset && node->text[i]; i++)
+                column += ((unsigned char)node->text[i] & 0xC0) != 0x80;
+        va_start(args, format);
+        vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        report_text(report, node->line, column, text);
+}
+
 /* How many bytes the character at `text` takes; one for a broken one. */
 static size_t character_bytes(const char *text)
 {

@@ -53,6 +53,11 @@ void bridge_report_at(bridge_report *report, unsigned line, unsigned column, con
 void bridge_report_node(bridge_report *report, const bridge_yaml_node *node, const char *format, ...)
         CEL_PRINTF(3, 4);
 
+/* The same for the byte at `offset` of a TEXT. The column is that of the file as long as nothing before it is escaped or
+ * folded over lines. */
+void bridge_report_within(bridge_report *report, const bridge_yaml_node *node, size_t offset,
+                          const char *format, ...) CEL_PRINTF(4, 5);
+
 /* A text of the file's in quotes, fit for an error: short, on one line, and with *** in place of what
  * precedes an `@`, which may be a password that has strayed. Use as bridge_quote(text).text. */
 typedef struct bridge_quoted {

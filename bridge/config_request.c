@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * To add a key: a member in config.h, a row in a table below, and its end in one of the two fini functions. */
+#include "bridge/config_request.h"
+
+#include "bridge/checks.h"
+#include "bridge/template.h"
+
+#include <celadon/error.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+        GLOBS_MAX = 64,
+        HEADERS_MAX = 64,
+        URL_BYTES_MAX = 4096,
+        MINUTE = 60 * 1000,
+};
+
+/* ---- Templates. ---- */
+
+/* Read a text as a template into `*target`. */
+static void read_template(bridge_decoder *d, const bridge_yaml_node *node, bridge_template_kind kind,
+                          const char *what, bridge_template **target)
+{
+        bridge_template_error error = {0};
+        bridge_template *t = NULL;
+        int r = bridge_template_parse(node->text, kind, &error, &t);
+
+        if (r == CEL_EINVAL)
+                bridge_report_within(d->report, node, error.offset, "%s is no template: %s", what,
+                                     error.text);
+        else if (r < 0)
+                d->out_of_memory = true;
+        if (r < 0)
+                return;
+        bridge_template_free(*target);
+        *target = t;
+}
+
+/* What is wrong with a URL around its places; NULL if nothing. */
+static const char *url_problem(bridge_decoder *d, const char *url, const bridge_template *t)
+{
+        bridge_text skeleton = {.bytes_max = SIZE_MAX / 2};
+        const char *problem = NULL, *authority = strstr(url, "://");
+        size_t place = bridge_template_first_place(t);
+
+        bridge_template_skeleton(t, &skeleton);
+        if (skeleton.error < 0)
+                d->out_of_memory = true;
+        else if (url[place] &&
+                 (!authority || place <= (size_t)(authority + 3 - url) + strcspn(authority + 3, "/?")))
+                problem = "has a value in its scheme, host or port, which must be literal, so that no event "
+                          "chooses where it goes: write them out";
+        else if (url[place] && strchr(skeleton.bytes, '#'))
+                problem = "has a # and values, but what follows a # is never sent, leave it out";
+        else
+                problem = bridge_url_problem(skeleton.bytes);
+        bridge_text_fini(&skeleton);
+        return problem;
+}
+
+/* Into the whole bridge_target_config. */
+static void read_url(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                     void *target)
+{
+        bridge_target_config *to = target;
+        const char *problem;
+
+        if (!bridge_check_text(d, field, node))
+                return;
+        read_template(d, node, BRIDGE_TEMPLATE_URL, "\"url\"", &to->url_template);
+        if (!to->url_template)
+                return;
+        problem = url_problem(d, node->text, to->url_template);
+        if (problem)
+                bridge_report_node(d->report, node, "\"%s\" %s", field->key, problem);
+        else
+                bridge_put_text(d, &to->url, node->text);
+}
+
+/* ---- Headers, a mapping of free names. ---- */
+
+/* With the bridge's own, they must be what the HTTP client takes: a request that is refused is refused each time. */
+static void check_header_bytes(bridge_decoder *d, const bridge_target_config *to,
+                               const bridge_yaml_node *node)
+{
+        const size_t max = CEL_HTTP_HEADER_BYTES_MAX - BRIDGE_OWN_HEADER_BYTES_MAX;
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < to->headers_n; i++)
+                bytes += strlen(to->headers[i].name) + strlen(to->headers[i].value);
+        if (bytes > max)
+                bridge_report_node(
+                        d->report, node,
+                        "\"headers\" have %zu bytes, names and values together, they may have %zu at most",
+                        bytes, max);
+}
+
+static void read_header(bridge_decoder *d, const bridge_yaml_node *node, bridge_target_config *to)
+{
+        cel_http_header *header = &to->headers[to->headers_n];
+        char *name = NULL, *value = NULL;
+
+        bridge_put_text(d, &name, node->key->text);
+        bridge_put_text(d, &value, node->text);
+        *header = (cel_http_header){.name = name, .value = value};
+        read_template(d, node, BRIDGE_TEMPLATE_TEXT, "a header's value",
+                      &to->header_templates[to->headers_n++]);
+}
+
+/* Into the whole bridge_target_config. */
+static void read_headers(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                         void *target)
+{
+        bridge_target_config *to = target;
+
+        if (!bridge_check_kind(d, "\"headers\"", node, BRIDGE_YAML_MAP))
+                return;
+        if (node->children_n > (size_t)field->max) {
+                bridge_report_node(d->report, node, "\"headers\" has %zu entries, it may have %lld at most",
+                                   node->children_n, (long long)field->max);
+                return;
+        }
+        to->headers = calloc(node->children_n + 1, sizeof(*to->headers));
+        to->header_templates = calloc(node->children_n + 1, sizeof(*to->header_templates));
+        if (!to->headers || !to->header_templates) {
+                d->out_of_memory = true;
+                return;
+        }
+        for (const bridge_yaml_node *child = node->first; child; child = child->next)
+                if (bridge_check_header(d, node, child))
+                        read_header(d, child, to);
+        if (!d->out_of_memory)
+                check_header_bytes(d, to, node);
+}
+
+/* ---- The tables. ---- */
+
+static const bridge_schema_field match_fields[] = {
+        {BRIDGE_KEY("event_type", bridge_read_text_or_list, char **, bridge_match_config, event_types),
+         .max = GLOBS_MAX},
+        {BRIDGE_KEY("publisher_id", bridge_read_text_or_list, char **, bridge_match_config, publisher_ids),
+         .max = GLOBS_MAX},
+        {BRIDGE_KEY("priority", bridge_read_text_or_list, char **, bridge_match_config, priorities),
+         .max = GLOBS_MAX},
+};
+const bridge_schema_section bridge_match_section = BRIDGE_SECTION("in \"match\"", match_fields);
+
+static const bridge_schema_field to_fields[] = {
+        {BRIDGE_KEY_WHOLE("url", read_url), .required = true, .max = URL_BYTES_MAX},
+        {BRIDGE_KEY("method", bridge_read_text, char *, bridge_target_config, method),
+         .check = bridge_check_method},
+        {BRIDGE_KEY("timeout", bridge_read_duration, int64_t, bridge_target_config, timeout_ms), .min = 1,
+         .max = 10 * MINUTE},
+        {BRIDGE_KEY_WHOLE("headers", read_headers), .max = HEADERS_MAX},
+        {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file), .max = URL_BYTES_MAX,
+         .check = bridge_check_ca_file},
+};
+const bridge_schema_section bridge_to_section = BRIDGE_SECTION("in \"to\"", to_fields);
+
+/* ---- Freeing. ---- */
+
+void bridge_match_config_fini(bridge_match_config *match)
+{
+        bridge_list_free(match->event_types);
+        bridge_list_free(match->publisher_ids);
+        bridge_list_free(match->priorities);
+}
+
+static void headers_fini(bridge_target_config *to)
+{
+        for (size_t i = 0; i < to->headers_n; i++) {
+                free((char *)to->headers[i].name);
+                free((char *)to->headers[i].value);
+                bridge_template_free(to->header_templates[i]);
+        }
+        free(to->headers);
+        free(to->header_templates);
+}
+
+void bridge_target_config_fini(bridge_target_config *to)
+{
+        free(to->url);
+        bridge_template_free(to->url_template);
+        free(to->method);
+        headers_fini(to);
+        free(to->ca_file);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bridge/config.h"
+#include "bridge/glob.h"
+
+typedef bool (*glob_fn)(const char *glob, const char *text);
+
+static bool matches_any(char *const *globs, const char *text, glob_fn matches)
+{
+        if (!globs)
+                return true;
+        for (; *globs; globs++)
+                if (matches(*globs, text ? text : ""))
+                        return true;
+        return false;
+}
+
+bool bridge_match(const bridge_match_config *match, const char *event_type, const char *publisher_id,
+                  const char *priority)
+{
+        return matches_any(match->event_types, event_type, bridge_glob) &&
+               matches_any(match->publisher_ids, publisher_id, bridge_glob) &&
+               matches_any(match->priorities, priority, bridge_glob_nocase);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bridge/request.h"
+#include "test.h"
+
+#include <celadon/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const char text[] =
+        "{\"message_id\": \"id-1\", \"event_type\": \"compute.instance.create.end\", "
+        "\"publisher_id\": \"compute.host-1\", \"priority\": \"INFO\", "
+        "\"timestamp\": \"2026-11-23 15:00:00.000001\", \"_context_request_id\": \"req-1\", "
+        "\"payload\": {\"instance_id\": \"i 1\", \"state\": \"active\", \"line\": \"a\\nb\"}}";
+
+/* A route, an event, and the request that is made of both. */
+typedef struct world {
+        bridge_config *config;
+        cel_headers *headers;
+        json_t *message;
+        cel_message raw;
+        cel_notification event;
+        char key[BRIDGE_KEY_BYTES_MAX + 1];
+        char why[BRIDGE_WHY_BYTES];
+        bridge_request *request;
+        cel_http_request http;
+} world;
+
+static void on_error(const char *line, void *arg)
+{
+        (void)arg;
+        CHECK_STR(line, "");
+}
+
+/* `to` is what a route says there beside its URL; it may have a URL as well, and more of the route behind a `}`. */
+static void world_init(world *w, const char *to)
+{
+        char yaml[4096];
+
+        snprintf(yaml, sizeof(yaml),
+                 "transport: rabbit://h/\nroutes: [{name: a, from: {notifications: {}}, to: {%s%s}}]\n",
+                 strstr(to, "url:") ? "" : "url: 'http://h/', ", to);
+        *w = (world){.message = json_loads(text, 0, NULL)};
+        CHECK_INT(bridge_config_parse("f", yaml, strlen(yaml), on_error, NULL, &w->config), 0);
+        CHECK_INT(cel_headers_new(&w->headers), 0);
+        w->raw = (cel_message){
+                .body = text, .body_bytes = strlen(text), .exchange = "nova", .headers = w->headers};
+        w->event = (cel_notification){.message_id = "id-1",
+                                      .event_type = "compute.instance.create.end",
+                                      .publisher_id = "compute.host-1",
+                                      .priority = "INFO",
+                                      .timestamp = "2026-11-23 15:00:00.000001",
+                                      .text = text,
+                                      .text_bytes = strlen(text),
+                                      .message = w->message,
+                                      .payload = json_object_get(w->message, "payload"),
+                                      .raw = &w->raw};
+}
+
+static int make(world *w)
+{
+        CHECK_INT(bridge_request_key(&w->event, w->key), 0);
+        int r = bridge_request_new(&w->config->routes[0], &w->event, w->key, w->why, &w->request);
+
+        if (r >= 0)
+                bridge_request_complete(w->request, &(bridge_attempt){.n = 1}, &w->http);
+        return r;
+}
+
+static void world_fini(world *w)
+{
+        bridge_request_free(w->request);
+        bridge_config_free(w->config);
+        cel_headers_free(w->headers);
+        json_decref(w->message);
+}
+
+/* NULL if it is not sent; there must not be two. */
+static const char *header(const world *w, const char *name)
+{
+        const char *value = NULL;
+
+        for (size_t i = 0; i < w->http.headers_n; i++)
+                if (strcasecmp(w->http.headers[i].name, name) == 0) {
+                        CHECK(!value);
+                        value = w->http.headers[i].value;
+                }
+        return value;
+}
+
+static void check_body(const world *w, const char *expected)
+{
+        CHECK_INT(w->http.body_bytes, strlen(expected));
+        CHECK_BYTES(w->http.body, expected, strlen(expected));
+}
+
+TEST(without_settings_the_notification_is_sent_as_it_is)
+{
+        world w;
+
+        world_init(&w, "");
+        CHECK_INT(make(&w), 0);
+        CHECK_STR(w.http.method, "POST");
+        CHECK_STR(w.http.url, "http://h/");
+        CHECK_STR(header(&w, "Content-Type"), "application/json");
+        CHECK_STR(header(&w, "Idempotency-Key"), "id-1");
+        check_body(&w, text);
+        world_fini(&w);
+}
+
+TEST(url_and_headers_are_filled_in_from_the_event)
+{
+        world w;
+
+        world_init(&w,
+                   "url: 'http://h/servers/{json:/payload/instance_id}?s={json:/payload/state}', "
+                   "headers: {X-Type: 'type={event_type}', X-None: '{json:/payload/no}', X-Plain: plain}");
+        CHECK_INT(make(&w), 0);
+        CHECK_STR(w.http.url, "http://h/servers/i%201?s=active");
+        CHECK_STR(header(&w, "X-Type"), "type=compute.instance.create.end");
+        CHECK_STR(header(&w, "X-Plain"), "plain");
+        CHECK(!header(&w, "X-None")); /* empty */
+        world_fini(&w);
+}
+
+static void check_refused(const char *to, const char *why)
+{
+        world w;
+
+        world_init(&w, to);
+        CHECK_INT(make(&w), CEL_EINVAL);
+        CHECK_STR(w.why, why);
+        world_fini(&w);
+}
+
+TEST(an_event_that_lacks_what_the_request_needs_is_refused_with_the_reason)
+{
+        check_refused("url: 'http://h/{json:/payload/no}'", "url: {json:/payload/no} is not there");
+        check_refused("headers: {X-A: '{json:/payload/no|required}'}",
+                      "header X-A: {json:/payload/no} is not there");
+        check_refused("headers: {X-A: '{json:/payload/line}'}",
+                      "header X-A: {json:/payload/line} has a value with a control character");
+}
+
+TEST(headers_that_would_be_too_many_bytes_together_are_refused)
+{
+        cel_auto_free char *big = malloc(9000);
+        world w;
+
+        world_init(&w,
+                   "headers: {A: '{json:/payload/big}', B: '{json:/payload/big}', C: '{json:/payload/big}', "
+                   "D: '{json:/payload/big}', E: '{json:/payload/big}', F: '{json:/payload/big}', "
+                   "G: '{json:/payload/big}', H: '{json:/payload/big}'}");
+        memset(big, 'x', 8000);
+        big[8000] = '\0';
+        json_object_set_new(json_object_get(w.message, "payload"), "big", json_string(big));
+        CHECK_INT(make(&w), CEL_EINVAL);
+        CHECK(strstr(w.why, "which is too many"));
+        world_fini(&w);
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The requests that the bridge makes: what is in them, and which events none can be made of."""
+
+import json
+
+from oracle import notification
+from parts import Publisher, bridge_config, route
+
+
+def to(url, **more):
+    """A route to this URL, whose target says more."""
+    return {**route(url), 'to': {'url': url, 'timeout': '30s', **more}}
+
+
+def test_url_and_headers_are_filled_in_from_the_event_and_no_value_leaves_its_place(bus, api, start_bridge):
+    start_bridge(bridge_config(bus.url(), to(
+        api.url + '/servers/{json:/payload/instance_id}/events?type={event_type}&host={json:/payload/host|default:"none"}',
+        headers={'X-Tenant': '{headers.x-tenant|lower}', 'X-Publisher': 'from {publisher_id}'}))).ready()
+
+    with Publisher(bus) as publisher:
+        publisher.notify('compute.instance.update', {'instance_id': 'a/b?c=d#e %2e&'})
+    bus.publish(notification(payload={'instance_id': 'i-1', 'host': 'h&x=y'}), **{'x-tenant': 'BLUE'})
+
+    first, second = api.requests.wait_for(2)
+    assert first.path == '/servers/a%2Fb%3Fc%3Dd%23e%20%252e%26/events?type=compute.instance.update&host=none'
+    assert 'x-tenant' not in first.headers
+    assert second.path == '/servers/i-1/events?type=compute.instance.create.end&host=h%26x%3Dy'
+    assert second.headers['x-tenant'] == 'blue'
+    assert second.headers['x-publisher'] == 'from compute.host-1'
+
+
+def test_an_event_of_which_no_request_can_be_made_becomes_a_dead_letter_at_once(bus, api, start_bridge):
+    bridge = start_bridge(bridge_config(bus.url(), to(
+        api.url + '/servers/{json:/payload/id}', headers={'X-Name': '{json:/payload/name}'}))).ready()
+    bad = [({}, 'url: {json:/payload/id} is not there'),
+           ({'id': '../admin'}, 'url: a value would add . or .. to the URL\'s path'),
+           ({'id': 'a\r\nb'}, 'url: {json:/payload/id} has a value with a control character'),
+           ({'id': 'a', 'name': 'x\r\nX-Evil: 1'}, 'header X-Name: {json:/payload/name} has a value with a control character')]
+
+    bus.publish(*(notification(number, payload=payload) for number, (payload, _) in enumerate(bad)))
+    bus.publish(notification(payload={'id': 'good'}))
+
+    letters = bus.take('celadon.dead.instances', len(bad))
+    assert {json.loads(letter.body)['message_id']: (letter.headers['x-celadon-reason'], letter.headers['x-celadon-error'],
+                                                    letter.headers['x-celadon-attempts']) for letter in letters} == {
+        f'id-{number}': ('unprocessable', why, 0) for number, (_, why) in enumerate(bad)}
+    api.requests.wait_for(1)
+    assert bridge.drain() == 0
+    assert [request.path for request in api.requests.items()] == ['/servers/good']
