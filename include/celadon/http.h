@@ -6,6 +6,7 @@
 #define CELADON_HTTP_H
 
 #include <celadon/ctx.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct cel_http_client cel_http_client;
@@ -31,6 +32,13 @@ typedef struct cel_http_header {
         const char *value;
 } cel_http_header;
 
+/* What is known of a request that failed. */
+typedef struct cel_http_failure {
+        bool maybe_sent; /* some of it may have reached the server */
+        bool stale; /* a connection kept from an earlier request broke before a byte of the response came */
+        int status; /* of a response whose head came whole, but not its body; 0: none did */
+} cel_http_failure;
+
 /* All borrowed until cel_http_send() returns. */
 typedef struct cel_http_request {
         const char *method; /* NULL: "GET", or "POST" with a body */
@@ -39,6 +47,7 @@ typedef struct cel_http_request {
         size_t headers_n;
         const void *body;
         size_t body_bytes;
+        cel_http_failure *failure; /* NULL, or filled in when cel_http_send() fails */
 } cel_http_request;
 
 CEL_BEGIN
@@ -54,9 +63,10 @@ CEL_API cel_http_client *cel_http_client_free(cel_http_client *client);
 /* Send one request and read its response. Any status is a success of this call; redirects are not followed.
  * Owns:   *ret_response is yours.
  * Waits:  for the response, the ctx's deadline or its cancellation.
- * Errors: proven not to have reached the server: CEL_ECONNECT, CEL_ERESOLVE, CEL_ETLS, CEL_EINVAL (the URL,
- *         the method, or the headers: too many or too large, one with CR or LF, or one that is set by the
- *         client alone: Content-Length, Transfer-Encoding, Expect); the server may have acted on it:
+ * Errors: proven not to have reached the server: CEL_ECONNECT, CEL_ERESOLVE, CEL_ETLS, CEL_EFULL (no descriptor or
+ *         port is left here), CEL_EINVAL (the URL, the method, or the headers: too many or too large, one with CR
+ *         or LF, or one that is set by the client alone: Content-Length, Transfer-Encoding, Expect); the server may
+ *         have acted on it:
  *         CEL_EUNKNOWN (the connection broke before a whole response), CEL_EPROTO (what came back is not
  *         HTTP), CEL_ETIMEDOUT, CEL_ECANCELED; CEL_ENOMEM. */
 CEL_API int cel_http_send(cel_ctx *ctx, cel_http_client *client, const cel_http_request *request,

@@ -93,7 +93,7 @@ static void end(cel_http_client *client, cel__http_transfer *transfer)
 
 static void fail(cel_http_client *client, cel__http_transfer *transfer, int code, const char *text)
 {
-        transfer->response = cel_http_response_free(transfer->response);
+        cel__http_transfer_drop_response(transfer);
         transfer->result = code;
         snprintf(transfer->text, sizeof(transfer->text), "%s", text);
         end(client, transfer);
@@ -125,6 +125,7 @@ static void drop_abandoned(cel_http_client *client)
                 cel__http_transfer *transfer = transfer_from_node(node);
 
                 transfer->sent = cel__http_slot_sent(transfer->slot);
+                cel__http_transfer_drop_response(transfer);
                 curl_multi_remove_handle(client->multi, transfer->slot->easy);
                 end(client, transfer);
         }
@@ -139,6 +140,7 @@ static void drop_running(cel_http_client *client, CURLMcode code)
                 cel__http_slot *slot = slot_from_node(node);
                 bool sent = cel__http_slot_sent(slot);
 
+                slot->transfer->sent = sent;
                 curl_multi_remove_handle(client->multi, slot->easy);
                 fail(client, slot->transfer, sent ? CEL_EUNKNOWN : CEL_ENOMEM, curl_multi_strerror(code));
         }

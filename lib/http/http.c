@@ -245,7 +245,6 @@ static int run(cel_ctx *ctx, cel_http_client *client, cel__http_transfer *transf
             CEL__HTTP_ENDED) /* even if the deadline came in the same turn: what is known is known */
                 return transfer->result;
         take_back(ctx, client, transfer);
-        transfer->response = cel_http_response_free(transfer->response);
         return r;
 }
 
@@ -257,6 +256,8 @@ int cel_http_send(cel_ctx *ctx, cel_http_client *client, const cel_http_request 
 
         if (ctx->loop != client->loop)
                 cel__misuse("\"%s\" used an HTTP client of another loop", ctx->name);
+        if (request->failure)
+                *request->failure = (cel_http_failure){0};
         int r = check_request(ctx, request, method);
         if (r < 0)
                 return r;
@@ -265,6 +266,9 @@ int cel_http_send(cel_ctx *ctx, cel_http_client *client, const cel_http_request 
         client->transfers_n++;
         r = run(ctx, client, &transfer);
         client->transfers_n--;
+        if (r < 0 && request->failure)
+                *request->failure = (cel_http_failure){
+                        .maybe_sent = transfer.sent, .stale = transfer.broken, .status = transfer.status};
         if (r == CEL_ECANCELED)
                 return r;
         if (r < 0)

@@ -79,6 +79,7 @@ struct cel__http_transfer {
         bool sent;                       /* something of it may have reached the server */
         bool broken; /* a kept-alive connection broke under it, and it must not be sent again */
         int refused; /* why a callback stopped libcurl: a CEL_E… code, or 0 */
+        int status;  /* once ended with an error: see cel_http_failure */
         int result;  /* once ended */
         char text[CURL_ERROR_SIZE]; /* once ended with an error */
 };
@@ -113,6 +114,9 @@ void cel__http_slot_judge(cel__http_slot *slot, CURLcode code);
 /* May any of the request have reached the server? */
 bool cel__http_slot_sent(const cel__http_slot *slot);
 
+/* Let go of what came of a response, all but its status. */
+void cel__http_transfer_drop_response(cel__http_transfer *transfer);
+
 /* --- Client ----------------------------------------------------------------------------------- */
 
 struct cel_http_client {
@@ -123,6 +127,7 @@ struct cel_http_client {
         unsigned connections_max;
         long connect_ms_max;
         size_t response_bytes_max;
+        int socket_error; /* errno of the last socket() that failed; 0: the last one did not */
 
         CURLM *multi;       /* owned; NULL until first needed */
         cel__deferred pump; /* due when there is something to tell libcurl */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -762,6 +763,71 @@ TEST(a_connection_that_ends_before_the_response_leaves_the_outcome_unknown)
                 CHECK_INT(atomic_load(&w.s.requests), 1);
                 web_free(&w);
         }
+}
+
+TEST(a_failure_tells_whether_the_server_may_have_it_and_which_status_came)
+{
+        cel_http_failure failure = {.stale = true, .status = 1};
+        exchange x = {.request = {.body = "x", .body_bytes = 1, .failure = &failure}, .repeat = 1};
+        web w;
+
+        web_new(&w, serve_and_die_once, HELLO, NULL);
+        CHECK_INT(do_exchange(&w, &x), CEL_EUNKNOWN);
+        CHECK(failure.stale && failure.maybe_sent);
+        CHECK_INT(failure.status, 0);
+        web_free(&w);
+
+        x.repeat = 0;
+        web_new(&w, serve_one_answer, "HTTP/1.1 201 OK\r\nContent-Length: 5\r\n\r\nhel", NULL);
+        CHECK_INT(do_exchange(&w, &x), CEL_EUNKNOWN);
+        CHECK(!failure.stale && failure.maybe_sent);
+        CHECK_INT(failure.status, 201);
+        web_free(&w);
+
+        memset(&w, 0, sizeof(w));
+        web_open(&w, NULL);
+        x.request.url = "http://celadon.invalid/";
+        CHECK_INT(do_exchange(&w, &x), CEL_ERESOLVE);
+        CHECK(!failure.stale && !failure.maybe_sent);
+        CHECK_INT(failure.status, 0);
+        web_free(&w);
+}
+
+TEST(a_response_cut_by_the_deadline_tells_its_status)
+{
+        cel_http_failure failure;
+        exchange x = {.request.failure = &failure, .within_ms = 50};
+        web w;
+
+        web_new(&w, serve_answers, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello", NULL);
+        cel_task *task = spawn(&w, &x);
+        turn_until(&w, &w.s.requests, 1);
+        fixture_settle(&w.f);
+        fixture_advance_ms(&w.f, 50);
+        CHECK_RESULT(task, CEL_ETIMEDOUT);
+        CHECK(failure.maybe_sent);
+        CHECK_INT(failure.status, 200);
+        web_free(&w);
+}
+
+TEST(running_out_of_descriptors_is_an_error_of_its_own)
+{
+        cel_http_failure failure;
+        exchange x = {.request.failure = &failure};
+        struct rlimit limit, none;
+        web w;
+
+        web_new(&w, serve_answers, HELLO, NULL);
+        CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+        CHECK_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+        int r = do_exchange(&w, &x);
+        CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        CHECK_INT(r, CEL_EFULL);
+        CHECK(!failure.maybe_sent);
+        CHECK_INT(do_exchange(&w, &x), 0);
+        cel_http_response_free(x.response);
+        web_free(&w);
 }
 
 TEST(an_answer_that_is_not_http_is_a_violation)

@@ -171,6 +171,7 @@ curl_socket_t cel__http_on_open_socket(void *arg, curlsocktype purpose, struct c
         int fd = socket(address->family, address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->protocol);
 
         (void)purpose;
+        ((cel_http_client *)arg)->socket_error = fd < 0 ? errno : 0;
         if (fd < 0)
                 return CURL_SOCKET_BAD;
         if (replace_watch(arg, fd) < 0) {

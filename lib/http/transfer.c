@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "http/http.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,15 @@ void cel__http_transfer_enter(cel__http_transfer *transfer, cel__http_state next
 {
         cel_assert(may_enter[transfer->state][next]);
         transfer->state = next;
+}
+
+void cel__http_transfer_drop_response(cel__http_transfer *transfer)
+{
+        const cel_http_response *response = transfer->response;
+
+        if (response && response->headers_end && response->status >= 200)
+                transfer->status = response->status;
+        transfer->response = cel_http_response_free(transfer->response);
 }
 
 /* --- Callbacks of libcurl --------------------------------------------------------------------- */
@@ -320,6 +330,19 @@ static int error_when_sent(CURLcode code)
         }
 }
 
+/* Is this process out of descriptors, or this machine out of ports? */
+static bool is_exhausted(const cel__http_slot *slot)
+{
+        static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL};
+        long connect_error = 0;
+
+        curl_easy_getinfo(slot->easy, CURLINFO_OS_ERRNO, &connect_error);
+        for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+                if (slot->client->socket_error == errors[i] || connect_error == errors[i])
+                        return true;
+        return false;
+}
+
 /* The error of a request that has not reached the server for sure. */
 static int error_when_unsent(const cel__http_slot *slot, CURLcode code)
 {
@@ -338,6 +361,8 @@ static int error_when_unsent(const cel__http_slot *slot, CURLcode code)
                 return resolved_after_us > 0 ? CEL_ECONNECT : CEL_ERESOLVE;
         case CURLE_OUT_OF_MEMORY:
                 return CEL_ENOMEM;
+        case CURLE_COULDNT_CONNECT:
+                return is_exhausted(slot) ? CEL_EFULL : CEL_ECONNECT;
         case CURLE_SSL_CONNECT_ERROR:
         case CURLE_SSL_ENGINE_NOTFOUND:
         case CURLE_SSL_ENGINE_SETFAILED:
@@ -353,14 +378,14 @@ static int error_when_unsent(const cel__http_slot *slot, CURLcode code)
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_USE_SSL_FAILED:
                 return CEL_ETLS;
-        default: /* CURLE_COULDNT_CONNECT, and what else keeps a connection from being made */
+        default: /* what else keeps a connection from being made */
                 return CEL_ECONNECT;
         }
 }
 
 static void fail(cel__http_transfer *transfer, int code, const char *text)
 {
-        transfer->response = cel_http_response_free(transfer->response);
+        cel__http_transfer_drop_response(transfer);
         transfer->result = code;
         snprintf(transfer->text, sizeof(transfer->text), "%s", text);
 }
@@ -382,7 +407,7 @@ void cel__http_slot_judge(cel__http_slot *slot, CURLcode code)
         }
         transfer->sent = cel__http_slot_sent(slot);
         if (transfer->refused) {
-                transfer->response = cel_http_response_free(response);
+                cel__http_transfer_drop_response(transfer);
                 transfer->result = transfer->refused;
         } else if (transfer->broken) {
                 fail(transfer, CEL_EUNKNOWN, "the connection broke before the response came");
