@@ -1,7 +1,7 @@
 # The front door; meson and ninja do the work. `make help` lists the targets.
 SECONDS = 60
 
-.PHONY: all test demo check format fuzz bench bench-micro clean help
+.PHONY: all test demo check format fuzz bench bench-micro bench-rpc clean help
 
 all: ## build into build/
 	@tools/setup build
@@ -34,6 +34,11 @@ bench-micro: ## the runtime beside its peers
 	@tools/setup build bench
 	@$(MAKE) --no-print-directory all
 	@bench/micro
+
+bench-rpc: ## RPC beside its peers
+	@tools/setup build bench
+	@$(MAKE) --no-print-directory all
+	@bench/rpc
 
 fuzz: ## run each fuzz target for SECONDS=60
 	@tools/setup build fuzz

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A client of examples/echo-server: as many tasks as there are calls in flight, each calling one after the other.
+ *
+ *     rpc_celadon time URL TOPIC IN_FLIGHT SECONDS BYTES    see rpc_load.h
+ *     rpc_celadon count URL TOPIC IN_FLIGHT CALLS STEP      that many calls; prints how many there were after each STEP,
+ *                                                           and goes on when it is answered with a line */
+#include "rpc_load.h"
+
+#include <celadon/celadon.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SOAK_BYTES = 100 };
+
+typedef struct job {
+        const char *url, *topic;
+        unsigned in_flight;
+        char *text; /* what is sent to and fro */
+        cel_rpc_client *client;
+        rpc_load *load;                    /* NULL: calls are counted */
+        uint64_t begun, done, calls, step; /* `calls`: how many there are to be */
+        int status;
+} job;
+
+static int call_once(cel_ctx *ctx, job *j)
+{
+        json_t *result;
+        int r = cel_rpc_call(ctx, j->client, NULL, "echo", json_pack("{s:s}", "msg", j->text), &result);
+
+        if (r < 0)
+                return r;
+        const char *text = json_string_value(result);
+        bool same = text && strcmp(text, j->text) == 0;
+        json_decref(result);
+        return same ? 0 : cel_fail(ctx, CEL_EDECODE, "the echo is not what was sent");
+}
+
+static int call_for_a_time(cel_ctx *ctx, void *arg)
+{
+        job *j = arg;
+        int64_t begun_ns;
+
+        do {
+                begun_ns = rpc_load_now_ns();
+                int r = call_once(ctx, j);
+                if (r < 0)
+                        return r;
+        } while (rpc_load_note(j->load, begun_ns));
+        return 0;
+}
+
+static int call_so_often(cel_ctx *ctx, void *arg)
+{
+        job *j = arg;
+
+        while (j->begun < j->calls) {
+                j->begun++;
+                int r = call_once(ctx, j);
+                if (r < 0)
+                        return r;
+                if (++j->done % j->step == 0) {
+                        printf("%llu\n", (unsigned long long)j->done);
+                        fflush(stdout);
+                        getchar(); /* holds up everything, on purpose: somebody looks at the memory */
+                }
+        }
+        return 0;
+}
+
+static int call_together(cel_ctx *ctx, job *j)
+{
+        cel_scope *scope;
+        int r = cel_scope_open(ctx, CEL_SCOPE_FAIL_FAST, &scope);
+
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < j->in_flight && r >= 0; i++)
+                r = cel_spawn(ctx, scope, "caller", j->load ? call_for_a_time : call_so_often, j, NULL);
+        if (r < 0)
+                cel_scope_cancel(scope);
+        int closed = cel_scope_close(ctx, scope);
+        return r < 0 ? r : closed;
+}
+
+static int run(cel_ctx *ctx, void *arg)
+{
+        job *j = arg;
+        cel_auto(cel_transport) *bus = NULL;
+        cel_auto(cel_rpc_client) *client = NULL;
+        int r = cel_transport_open(ctx, j->url, &bus);
+
+        if (r >= 0)
+                r = cel_transport_ready(ctx, bus);
+        if (r >= 0)
+                r = cel_rpc_client_new(ctx, bus, &(cel_target){.topic = j->topic}, NULL, &client);
+        if (r >= 0) {
+                j->client = client;
+                r = call_together(ctx, j);
+        }
+        if (r >= 0 && j->load)
+                rpc_load_report(j->load);
+        if (r < 0)
+                fprintf(stderr, "rpc_celadon: %s\n", cel_ctx_error_text(ctx, r));
+        j->status = r < 0;
+        return 0;
+}
+
+int main(int argc, char **argv)
+{
+        bool timed = argc == 7 && strcmp(argv[1], "time") == 0,
+             counted = argc == 7 && strcmp(argv[1], "count") == 0;
+
+        if (!timed && !counted) {
+                fprintf(stderr,
+                        "usage: %s time URL TOPIC IN_FLIGHT SECONDS BYTES\n       %s count URL TOPIC "
+                        "IN_FLIGHT CALLS STEP\n",
+                        argv[0], argv[0]);
+                return 2;
+        }
+        size_t bytes = timed ? strtoul(argv[6], NULL, 10) : SOAK_BYTES;
+        job j = {.url = argv[2],
+                 .topic = argv[3],
+                 .in_flight = (unsigned)strtoul(argv[4], NULL, 10),
+                 .text = calloc(1, bytes + 1),
+                 .load = timed ? rpc_load_new(atof(argv[5])) : NULL,
+                 .calls = counted ? strtoull(argv[5], NULL, 10) : 0,
+                 .step = counted ? strtoull(argv[6], NULL, 10) : 1,
+                 .status = 1};
+        if (!j.text || j.step == 0)
+                return 2;
+        memset(j.text, 'x', bytes);
+        cel_main(run, &j);
+        rpc_load_free(j.load);
+        free(j.text);
+        return j.status;
+}
