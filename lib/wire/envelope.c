@@ -7,6 +7,7 @@
 #include "wire/envelope.h"
 #include "wire/bytes.h"
 #include "wire/explain.h"
+#include "wire/plain.h"
 #include "wire/version.h"
 
 #include <stdlib.h>
@@ -24,8 +25,13 @@ static bool unescape(const uint8_t *text, size_t n, char *to, size_t *ret_n)
         const char *start = to;
 
         while (text < end) {
-                uint8_t c = *text++;
+                size_t plain = cel__copy_plain((uint8_t *)to, text, end);
 
+                text += plain;
+                to += plain;
+                if (text == end)
+                        break;
+                uint8_t c = *text++;
                 if (c == '\\') {
                         if (text == end || (*text != '"' && *text != '\\'))
                                 return false;

@@ -4,6 +4,7 @@
  * by their shortest form that reads back as the same number. */
 #include "wire/bytes.h"
 #include "wire/json_text.h"
+#include "wire/plain.h"
 
 #include <locale.h>
 #include <math.h>
@@ -87,12 +88,6 @@ static uint8_t *put_character(uint8_t *to, uint32_t character)
         return put_unit(to, 0xdc00 + (character & 0x3ff));
 }
 
-/* Does the byte stand for itself? Nearly all do. */
-static bool is_plain(uint8_t byte)
-{
-        return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
-}
-
 int cel__json_measure(const char *text, size_t n, size_t *ret_bytes)
 {
         const uint8_t *at = (const uint8_t *)text, *end = at + n;
@@ -102,7 +97,12 @@ int cel__json_measure(const char *text, size_t n, size_t *ret_bytes)
                 uint8_t scratch[12];
                 uint32_t character;
 
-                if (is_plain(*at)) {
+                if (end - at >= CEL__WORD_BYTES && !cel__bytes_unusual(cel__word(at))) {
+                        bytes += CEL__WORD_BYTES + cel__bytes_count(cel__bytes_quoted(cel__word(at)));
+                        at += CEL__WORD_BYTES;
+                        continue;
+                }
+                if (cel__is_plain(*at)) {
                         bytes++;
                         at++;
                         continue;
@@ -121,17 +121,22 @@ uint8_t *cel__json_put_escaped(uint8_t *to, const char *text, size_t n)
 {
         const uint8_t *at = (const uint8_t *)text, *end = at + n;
 
-        while (at < end) {
+        for (;;) {
+                size_t plain = cel__copy_plain(to, at, end); /* escaped text is no shorter */
                 uint32_t character;
 
-                if (is_plain(*at)) {
+                to += plain;
+                at += plain;
+                if (at == end)
+                        return to;
+                if (*at == '"' || *at == '\\') {
+                        *to++ = '\\';
                         *to++ = *at++;
                         continue;
                 }
                 at += read_character(at, (size_t)(end - at), &character);
                 to = put_character(to, character);
         }
-        return to;
 }
 
 int cel__json_write_string(const char *text, size_t n, cel__buf *out)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void check_written(const json_t *json, const char *expected)
 {
@@ -100,6 +101,59 @@ TEST(what_is_nested_too_deep_to_be_read_is_not_written)
         json_decref(deep);
         json_decref(deeper);
         cel__buf_fini(&buf);
+}
+
+/* The escaped text without its quotes. */
+static void append_escaped(const char *text, size_t n, cel__buf *out)
+{
+        cel__buf one;
+
+        cel__buf_init(&one, 1 << 10);
+        CHECK_INT(cel__json_write_string(text, n, &one), 0);
+        CHECK_INT(cel__buf_append(out, cel__buf_head(&one) + 1, cel__buf_used(&one) - 2), 0);
+        cel__buf_fini(&one);
+}
+
+TEST(a_text_is_escaped_as_its_characters_are_one_by_one)
+{
+        static const char *const characters[] = {"a",
+                                                 "~",
+                                                 " ",
+                                                 "\"",
+                                                 "\\",
+                                                 "\n",
+                                                 "\x01",
+                                                 "\x7f",
+                                                 "\xc3\xb6",
+                                                 "\xe2\x82\xac",
+                                                 "\xf0\x9f\x98\x80"};
+        unsigned seed = (unsigned)time(NULL);
+
+        print_message("# seed %u\n", seed);
+        srand(seed);
+        for (int round = 0; round < 20000; round++) {
+                int rare = 1 + rand() % 10;
+                char text[160] = "";
+                cel__buf whole, single;
+
+                cel__buf_init(&whole, 1 << 10);
+                cel__buf_init(&single, 1 << 10);
+                for (int left = rand() % 40; left > 0; left--) {
+                        const char *next =
+                                characters[rand() % rare ? 0
+                                                         : (size_t)rand() % (sizeof(characters) /
+                                                                             sizeof(characters[0]))];
+
+                        strcat(text, next);
+                        append_escaped(next, strlen(next), &single);
+                }
+                append_escaped(text, strlen(text), &whole);
+                CHECK_INT(cel__buf_used(&whole), cel__buf_used(&single));
+                if (cel__buf_used(&whole) > 0)
+                        CHECK_BYTES(cel__buf_head(&whole), cel__buf_head(&single), cel__buf_used(&whole));
+                cel__buf_fini(&whole);
+                cel__buf_fini(&single);
+        }
 }
 
 TEST(text_that_is_not_utf8_is_not_written)
