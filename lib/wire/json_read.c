@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/explain.h"
 #include "wire/json_rewrite.h"
+#include "wire/json_simple.h"
 #include "wire/json_text.h"
 
 static json_t *load(const char *text, size_t n, json_error_t *ret_error)
@@ -30,8 +31,9 @@ static bool nests_too_deep(const char *text, size_t n)
         return false;
 }
 
-int cel__json_read(const char *text, size_t n, const char *what, json_t **ret_json, char *why,
-                   size_t why_bytes)
+/* What is not simple, or not right. */
+static int read_with_jansson(const char *text, size_t n, const char *what, json_t **ret_json, char *why,
+                             size_t why_bytes)
 {
         json_error_t error;
 
@@ -57,6 +59,17 @@ int cel__json_read(const char *text, size_t n, const char *what, json_t **ret_js
                              error.column, error.text);
                 return CEL_EDECODE;
         }
+        *ret_json = json;
+        return 0;
+}
+
+int cel__json_read(const char *text, size_t n, const char *what, json_t **ret_json, char *why,
+                   size_t why_bytes)
+{
+        json_t *json = cel__json_read_simple(text, n);
+
+        if (!json)
+                return read_with_jansson(text, n, what, ret_json, why, why_bytes);
         *ret_json = json;
         return 0;
 }
