@@ -36,12 +36,50 @@ enum {
  * gone (oslo's rule; a warning says so). CEL_ECANCELED gives the message back in any case. */
 typedef int (*cel_notification_fn)(cel_ctx *ctx, const cel_notification *notification, void *arg);
 
+/* The same for several of one priority, `n` of them, at least one: what it returns goes for all. */
+typedef int (*cel_notification_batch_fn)(cel_ctx *ctx, const cel_notification *const *notifications,
+                                         unsigned n, void *arg);
+
 /* Handles a message that is no notification; `why` is a sentence. Returns as above. */
 typedef int (*cel_invalid_message_fn)(cel_ctx *ctx, const cel_message *message, const char *why, void *arg);
 
+/* A member of an object, and the regular expression for its value. */
+typedef struct cel_member_pattern {
+        const char *name; /* NULL ends a list */
+        const char *pattern;
+} cel_member_pattern;
+
+/* oslo.messaging's NotificationFilter: a notification passes if each expression that is given matches. An expression
+ * matches from the beginning of a string on, as Python's re.match() does, "$" being the end; what is missing or no string,
+ * such as a number, does not match. The language is PCRE2's with Unicode, which reads what Python reads; only \Z is \z there,
+ * and \u0041 is \x{41}. What takes more than 100,000 steps does not match, and is logged. */
+typedef struct cel_notification_filter {
+        const char *publisher_id, *event_type; /* NULL: any */
+        const cel_member_pattern *context;  /* such as "project_id", sent as _context_project_id; NULL: any */
+        const cel_member_pattern *metadata; /* "message_id", "timestamp" */
+        const cel_member_pattern *payload;  /* at its top level */
+} cel_notification_filter;
+
+/* Who handles what; a notification goes to each endpoint that wants it, in their order, until one gives it back. What none
+ * wants is settled. */
+typedef struct cel_notification_endpoint {
+        const char *const *priorities;         /* NULL-terminated; NULL: all */
+        const cel_notification_filter *filter; /* NULL: everything */
+        cel_notification_fn on_notification;   /* one of the two, as the listener has batches or not */
+        cel_notification_batch_fn on_batch;
+        void *arg; /* borrowed */
+} cel_notification_endpoint;
+
+typedef struct cel_notification_target {
+        const char *exchange; /* the sender's control exchange; NULL: "openstack" */
+        const char *topic;    /* NULL: "notifications" */
+} cel_notification_target;
+
 typedef struct cel_notification_listener_options {
-        const char *exchange;          /* the sender's control exchange; NULL: "openstack" */
-        const char *const *topics;     /* NULL-terminated; NULL: {"notifications"} */
+        const char *exchange;                   /* the sender's control exchange; NULL: "openstack" */
+        const char *const *topics;              /* NULL-terminated; NULL: {"notifications"} */
+        const cel_notification_target *targets; /* instead of the two, when exchanges differ */
+        unsigned targets_n;
         const char *const *priorities; /* NULL-terminated, lower case; NULL: all seven of oslo.messaging */
         const char *pool; /* a queue of one's own, which gets a copy of everything; NULL: the shared queues */
         /* amqp_durable_queues of the senders: the two must agree; or as the URL says. A queue that exists and is not durable
@@ -49,16 +87,25 @@ typedef struct cel_notification_listener_options {
         bool durable;
         bool auto_delete;   /* amqp_auto_delete of the senders: likewise */
         bool allow_requeue; /* oslo.messaging's allow_requeue */
-        /* Handlers at once, 1 to 65,535; 0: 64. The bus sends at most twice as many messages ahead, from each
-         * queue; one that has waited for a handler for 5 minutes is given back. */
+        /* Handlers at once, 1 to 65,535; 0: 64, or 1 of batches. The bus sends at most twice as many messages ahead as these
+         * can have, from each queue; one that has waited for a handler for 5 minutes is given back. */
         unsigned concurrency;
+        /* oslo.messaging's batch listener: a handler gets as many messages at once, 1 to 10,000, or fewer when
+         * batch_timeout_ms have passed since the first came (0, or more than 5 minutes: those), or when there is no room for
+         * another one. A batch is handled priority by priority. 0: no batches. */
+        unsigned batch_size;
+        int64_t batch_timeout_ms;
         /* Bytes of the messages that are here and not settled; 0: 256 MiB. What comes beyond is not kept, but given back
          * once there is room; one message is always taken. */
         size_t bytes_max;
+        /* Who handles them: endpoints, or for all alike on_notification, or on_batch. */
+        const cel_notification_endpoint *endpoints; /* at most 64; copied */
+        unsigned endpoints_n;
         cel_notification_fn on_notification;
+        cel_notification_batch_fn on_batch;
         /* NULL: a message that is no notification is rejected without requeue (oslo's rule), and logged. */
         cel_invalid_message_fn on_invalid;
-        void *arg; /* borrowed, passed to both */
+        void *arg; /* borrowed, passed to these three */
 } cel_notification_listener_options;
 
 CEL_BEGIN
@@ -66,7 +113,7 @@ CEL_BEGIN
 /* Start listening: declare exchange, queues and bindings as oslo.messaging does, and consume.
  * Owns:   *ret_listener is yours; close it. `options` and its strings are copied; `transport` is borrowed.
  * Waits:  until the bus has accepted the consumers, the deadline or cancellation.
- * Errors: as cel_transport_declare_queue(); CEL_EINVAL. */
+ * Errors: as cel_transport_declare_queue(); CEL_EINVAL (an expression of a filter, too: the text says where). */
 CEL_API int cel_notification_listener_open(cel_ctx *ctx, cel_transport *transport,
                                            const cel_notification_listener_options *options,
                                            cel_notification_listener **ret_listener);

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "driver/driver.h"
+#include "notify/endpoints.h"
 #include "wire/envelope.h"
 
 #include <celadon/notification.h>
@@ -20,7 +21,8 @@ typedef struct job {
         cel__delivery delivery;
         size_t message_bytes; /* of the body, as it came */
         size_t held_bytes;    /* what the job holds of the listener's limit */
-        cel_time pending_until;
+        cel_time came;
+        cel__endpoint_set endpoints; /* who wants it, once that is found out */
 
         bool decoded;
         cel__buf plain; /* the decompressed body, if it came compressed */

@@ -3,23 +3,24 @@
  * The notification listener (oslo-wire sections 4, 7, 8, 13, 14).
  *
  * Design notes. Deliveries come on the loop's hub. They wait in a list until a handler is free, which the prefetch bounds:
- * 2 * queues_n * concurrency deliveries at most; those whose bytes there is no room for wait without their message, and are
+ * 2 * queues_n * concurrency * batch_size deliveries at most; those whose bytes there is no room for wait without their message, and are
  * given back when it is their turn. Messages begin on the hub too, because they are decoded there: a parser that recurses
  * over what a stranger sent does not belong on a task's small stack. Each is a task of its own, so that the loop looks at
  * its descriptors between any two. A delivery that has waited for PENDING_MS_MAX goes back to the queue: brokers lose
  * patience with whoever keeps a message for long (RabbitMQ closes the channel, after 30 minutes), and another listener may
  * be idle.
  *
- * When a channel is lost, the bus delivers again what was not settled. A copy of a message whose handler still runs is not
- * begun: its ticket goes to the handler's job, which settles with that one.
+ * What is begun goes through a batch, which a task handles. Without batches, that is one message; with them, a batch is
+ * open, on a timer, while a handler is free and messages are to come. Only one is open at a time.
+ *
+ * When a channel is lost, the bus delivers again what was not settled. A copy of a message that is in a batch is
+ * not begun: its ticket goes to the job there, which settles with that one.
  *
  * Where upstream's rules lose messages, ours do not: a redelivered copy of a handled message is acknowledged
  * (upstream leaves it unsettled, and any other message with that id as well), and the queue alone says which priorities are listened to. */
-#include "base/assert.h"
+#include "notify/listener.h"
 #include "base/hash.h"
-#include "base/seen.h"
-#include "notify/job.h"
-#include "rt/runtime.h"
+#include "notify/targets.h"
 #include "rt/task.h"
 
 #include <celadon/log.h>
@@ -30,42 +31,14 @@
 enum {
         CONCURRENCY_DEFAULT = 64,
         CONCURRENCY_MAX = 65535,
+        PREFETCH_MAX = 65535,
+        BATCH_SIZE_MAX = 10000,
         BYTES_MAX_DEFAULT = 256 * 1024 * 1024,
-        QUEUES_MAX = 256,
         SEEN_IDS_MAX = 10000,
         SEEN_MS_MAX = 10 * 60 * 1000,
         PENDING_MS_MAX = 5 * 60 * 1000,
-        RUNNING_BUCKETS = 256, /* a power of two */
+        TURN_MESSAGES_MAX = 64, /* decoded in a row */
 };
-
-static const char *const all_priorities[] = {"audit", "debug",    "info",   "warn",
-                                             "error", "critical", "sample", NULL};
-static const char *const default_topics[] = {"notifications", NULL};
-
-struct cel_notification_listener {
-        const cel__driver *driver; /* borrowed */
-        void *subscription;        /* the driver's; NULL before and after */
-        cel__loop *loop;           /* borrowed */
-        cel_clock *clock;          /* borrowed */
-        cel_scope *scope;          /* owned; of the handlers' tasks */
-        cel__seen *handled;        /* owned; unique ids */
-        cel_notification_fn on_notification;
-        cel_invalid_message_fn on_invalid;
-        void *arg; /* borrowed */
-        bool allow_requeue;
-        unsigned concurrency;
-        unsigned running; /* tasks of handlers */
-        size_t bytes_max;
-        size_t bytes;      /* that jobs hold */
-        bool draining;     /* what is not begun goes back */
-        cel__list pending; /* of job, in the order in which they came */
-        cel__timer
-                impatience;  /* set while something is pending: no later than the first one's time is over */
-        cel__deferred begin; /* on the hub: a handler is free */
-        cel__list running_by_id[RUNNING_BUCKETS]; /* of job, those with an id */
-};
-
-/* --- One message ------------------------------------------------------------------------------ */
 
 /* How much a job holds is known anew. */
 static void hold(job *j, size_t bytes)
@@ -79,62 +52,6 @@ static bool has_room(const cel_notification_listener *listener, size_t bytes)
 {
         return listener->bytes == 0 ||
                (listener->bytes <= listener->bytes_max && bytes <= listener->bytes_max - listener->bytes);
-}
-
-static void job_end(job *j, cel__settlement how)
-{
-        cel_notification_listener *listener = j->listener;
-
-        /* Remembered even if the acknowledgement comes too late: the copy that follows is not handled again.
-         */
-        if (how == CEL__SETTLE_ACK && *job_id(j))
-                cel__seen_add(listener->handled, job_id(j), cel_clock_now(listener->clock));
-        hold(j, 0);
-        job_free(j, listener->driver, how);
-}
-
-/* What the handler's result means for the message. */
-static cel__settlement verdict(cel_ctx *ctx, const cel_notification_listener *listener, int result)
-{
-        if (result == CEL_HANDLED)
-                return CEL__SETTLE_ACK;
-        if (result == CEL_REQUEUE && !listener->allow_requeue)
-                cel_warn(ctx, "NOTIFICATION-NOT-REQUEUED",
-                         "a handler gives a message back, but this listener does not allow it: the message "
-                         "is dropped");
-        cel_assert(result < 0 || result == CEL_REQUEUE);
-        if (result < 0 && result != CEL_ECANCELED)
-                cel_warn(ctx, "NOTIFICATION-FAILED", "a handler failed: %s", cel_ctx_error_text(ctx, result));
-        /* Cancelled is not handled, whatever the rule for failures. */
-        return listener->allow_requeue || result == CEL_ECANCELED ? CEL__SETTLE_REQUEUE : CEL__SETTLE_ACK;
-}
-
-static cel__settlement handle(cel_ctx *ctx, job *j)
-{
-        cel_notification_listener *listener = j->listener;
-
-        if (j->valid)
-                return verdict(ctx, listener,
-                               listener->on_notification(ctx, &j->notification, listener->arg));
-        if (listener->on_invalid)
-                return verdict(ctx, listener,
-                               listener->on_invalid(ctx, j->delivery.message, j->why, listener->arg));
-        cel_error(ctx, "NOTIFICATION-INVALID", "queue %s: a message is no notification and is rejected: %s",
-                  j->delivery.message->queue ? j->delivery.message->queue : "?", j->why);
-        return CEL__SETTLE_REJECT;
-}
-
-/* A handler's task. */
-static int work(cel_ctx *ctx, void *arg)
-{
-        job *j = arg;
-        cel_notification_listener *listener = j->listener;
-
-        job_end(j, handle(ctx, j));
-        listener->running--;
-        if (!cel__list_empty(&listener->pending))
-                cel__loop_defer(listener->loop, &listener->begin);
-        return 0;
 }
 
 /* --- Copies ----------------------------------------------------------------------------------- */
@@ -153,7 +70,7 @@ static cel__list *running_with(cel_notification_listener *listener, const char *
 
         for (; *id; id++)
                 hash = cel__hash_add(hash, (unsigned char)*id);
-        return &listener->running_by_id[hash % RUNNING_BUCKETS];
+        return &listener->running_by_id[hash % CEL__RUNNING_BUCKETS];
 }
 
 /* The job that still handles the message which this is a copy of, after its own delivery was lost. */
@@ -204,10 +121,15 @@ static job *first_pending(cel_notification_listener *listener)
         return cel__list_empty(&listener->pending) ? NULL : cel__container(listener->pending.next, job, node);
 }
 
+static cel_time pending_until(const job *j)
+{
+        return cel_time_add_ms(j->came, PENDING_MS_MAX);
+}
+
 /* Give back what is pending and was so for too long: as far as `now` says. */
 static void give_back(cel_notification_listener *listener, cel_time now)
 {
-        for (job *j; (j = first_pending(listener)) && j->pending_until.ns <= now.ns;)
+        for (job *j; (j = first_pending(listener)) && pending_until(j).ns <= now.ns;)
                 job_end(j, CEL__SETTLE_REQUEUE);
 }
 
@@ -217,7 +139,7 @@ static void watch_pending(cel_notification_listener *listener)
 
         if (!first || cel__timer_is_set(&listener->impatience))
                 return;
-        if (cel__timer_set(&listener->loop->timers, &listener->impatience, first->pending_until) < 0)
+        if (cel__timer_set(&listener->loop->timers, &listener->impatience, pending_until(first)) < 0)
                 give_back(listener, CEL_TIME_NEVER); /* no memory: too early is better than never */
 }
 
@@ -229,10 +151,104 @@ static void on_impatience(cel__timer *timer)
         watch_pending(listener);
 }
 
-/* Start a handler. Returns false if none can be started now. */
-static bool begin(cel_notification_listener *listener, job *j)
+/* --- Batches ---------------------------------------------------------------------------------- */
+
+static void batch_close(cel_notification_listener *listener)
 {
-        cel__list_remove(&j->node);
+        cel__timer_unset(&listener->loop->timers, &listener->window);
+        listener->open = (free(listener->open), NULL);
+}
+
+/* The open batch will not begin: give back what is in it. */
+static void batch_give_back(cel_notification_listener *listener)
+{
+        for (unsigned i = 0; listener->open && i < listener->open->n; i++)
+                job_end(listener->open->jobs[i], CEL__SETTLE_REQUEUE);
+        batch_close(listener);
+}
+
+/* Open one for what came at the time of `first`. */
+static int batch_open(cel_notification_listener *listener, const job *first)
+{
+        batch *b = calloc(1, sizeof(*b) + listener->batch_size * sizeof(b->jobs[0]));
+
+        if (!b)
+                return CEL_ENOMEM;
+        b->listener = listener;
+        b->until = cel_time_add_ms(first->came, listener->batch_timeout_ms);
+        listener->open = b;
+        return 0;
+}
+
+/* Can no other message join the open batch? */
+static bool batch_is_full(const cel_notification_listener *listener)
+{
+        const batch *b = listener->open;
+
+        return b && (b->n == listener->batch_size || !b->jobs[0]->valid);
+}
+
+static bool batch_is_late(const cel_notification_listener *listener)
+{
+        return listener->open && listener->open->until.ns <= cel_clock_now(listener->clock).ns;
+}
+
+/* Let go of what came before a reconnect: the bus delivers it again. */
+static void batch_drop_stale(const cel_notification_listener *listener, batch *b)
+{
+        unsigned kept = 0;
+
+        for (unsigned i = 0; i < b->n; i++) {
+                if (listener->driver->is_stale(&b->jobs[i]->delivery))
+                        job_end(b->jobs[i], CEL__SETTLE_REQUEUE);
+                else
+                        b->jobs[kept++] = b->jobs[i];
+        }
+        b->n = kept;
+}
+
+/* Start the handler of the open batch. Returns false if none can be started now. */
+static bool batch_begin(cel_notification_listener *listener)
+{
+        batch *b = listener->open;
+
+        batch_drop_stale(listener, b);
+        if (b->n == 0) {
+                batch_close(listener);
+                return true;
+        }
+        if (cel__task_spawn(listener->scope, NULL, "notification", batch_work, b, NULL) >= 0) {
+                listener->running++;
+                cel__timer_unset(&listener->loop->timers, &listener->window);
+                listener->open = NULL;
+                return true;
+        }
+        if (listener->running > 0) /* when that ends, there may be a task to be had */
+                return false;
+        batch_give_back(listener);
+        return true;
+}
+
+/* Who wants it? Returns false if it is settled with that: nobody does, or it is not to be found out. */
+static bool is_wanted(cel_notification_listener *listener, job *j)
+{
+        if (cel__endpoints_match(&listener->endpoints, &j->notification, &j->endpoints) < 0) {
+                job_end(j, CEL__SETTLE_REQUEUE);
+                return false;
+        }
+        if (j->endpoints)
+                return true;
+        if (cel__priority_find(j->notification.priority) < 0)
+                cel_warn(NULL, "NOTIFICATION-PRIORITY-UNKNOWN",
+                         "there is no priority \"%.40s\": a notification is dropped",
+                         j->notification.priority);
+        job_end(j, CEL__SETTLE_ACK);
+        return false;
+}
+
+/* Take a pending job into the open batch, or settle it at once. Returns false if it is none for this batch. */
+static bool join(cel_notification_listener *listener, job *j)
+{
         if (job_decode(j) < 0) {
                 job_end(j, CEL__SETTLE_REQUEUE);
                 return true;
@@ -241,45 +257,86 @@ static bool begin(cel_notification_listener *listener, job *j)
                 job_end(j, CEL__SETTLE_ACK);
                 return true;
         }
-        if (cel__task_spawn(listener->scope, NULL, "notification", work, j, NULL) >= 0) {
-                listener->running++;
-                hold(j, j->message_bytes + cel__buf_used(&j->plain));
-                if (*job_id(j))
-                        cel__list_append(running_with(listener, job_id(j)), &j->running_node);
+        if (!j->valid && listener->open) /* it is handled alone */
+                return false;
+        if (j->valid && !is_wanted(listener, j))
                 return true;
-        }
-        if (listener->running == 0) { /* nobody would come back to it */
+        if (!listener->open && batch_open(listener, j) < 0) {
                 job_end(j, CEL__SETTLE_REQUEUE);
                 return true;
         }
-        job_undecode(j);
-        cel__list_append(listener->pending.next, &j->node); /* the first again */
-        return false;
+        hold(j, j->message_bytes + cel__buf_used(&j->plain));
+        cel__list_remove(&j->node);
+        if (*job_id(j))
+                cel__list_append(running_with(listener, job_id(j)), &j->running_node);
+        listener->open->jobs[listener->open->n++] = j;
+        return true;
 }
 
-/* Begin as much as there are handlers for. What came before a reconnect is let go: the bus delivers it again. */
+/* The same, if there is room for it. What came before a reconnect is let go: the bus delivers it again. */
+static bool take(cel_notification_listener *listener, job *j)
+{
+        bool idle = listener->running == 0 && !listener->open;
+
+        if (listener->driver->is_stale(&j->delivery)) {
+                job_end(j, CEL__SETTLE_REQUEUE);
+                return true;
+        }
+        if (!j->delivery.message) { /* there was no room for it */
+                if (!idle && !has_room(listener, j->message_bytes))
+                        return false;
+                job_end(j, CEL__SETTLE_REQUEUE);
+                return true;
+        }
+        if (!idle && listener->bytes > listener->bytes_max) /* some grew when they were decompressed */
+                return false;
+        return join(listener, j);
+}
+
+/* Begin as much as there are handlers for. What cannot join the open batch makes that begin. */
 static void begin_pending(cel_notification_listener *listener)
 {
-        job *j;
+        for (unsigned taken = 0;; taken++) {
+                job *j = first_pending(listener);
 
-        while (listener->running < listener->concurrency && (j = first_pending(listener))) {
-                bool idle = listener->running == 0;
-
-                if (listener->driver->is_stale(&j->delivery)) {
-                        job_end(j, CEL__SETTLE_REQUEUE);
-                } else if (!j->delivery.message) { /* there was no room for it */
-                        if (!idle && !has_room(listener, j->message_bytes))
-                                return;
-                        job_end(j, CEL__SETTLE_REQUEUE);
-                } else if ((!idle && listener->bytes > listener->bytes_max) || !begin(listener, j)) {
-                        return; /* some grew when they were decompressed, or there is no task to be had */
+                if ((batch_is_full(listener) || (!j && batch_is_late(listener))) && !batch_begin(listener))
+                        return;
+                if (!j || (!listener->open && listener->running >= listener->concurrency))
+                        return;
+                if (taken == TURN_MESSAGES_MAX) {
+                        cel__loop_defer(listener->loop, &listener->begin);
+                        return;
                 }
+                if (!take(listener, j) && (!listener->open || !batch_begin(listener)))
+                        return;
         }
+}
+
+/* An open batch begins when its time has come; when there is no memory for a timer, at once. One that should have begun
+ * waits for a task to end. */
+static void watch_batch(cel_notification_listener *listener)
+{
+        if (!listener->open || cel__timer_is_set(&listener->window) || batch_is_full(listener) ||
+            batch_is_late(listener))
+                return;
+        if (cel__timer_set(&listener->loop->timers, &listener->window, listener->open->until) < 0)
+                batch_begin(listener);
+}
+
+static void begin_what_is_due(cel_notification_listener *listener)
+{
+        begin_pending(listener);
+        watch_batch(listener);
+}
+
+static void on_window(cel__timer *timer)
+{
+        begin_what_is_due(cel__container(timer, cel_notification_listener, window));
 }
 
 static void on_begin(cel__deferred *deferred)
 {
-        begin_pending(cel__container(deferred, cel_notification_listener, begin));
+        begin_what_is_due(cel__container(deferred, cel_notification_listener, begin));
 }
 
 /* --- Deliveries ------------------------------------------------------------------------------- */
@@ -325,9 +382,9 @@ static void on_delivery(void *arg, const cel__delivery *delivery)
                 hold(j, j->message_bytes);
         else
                 listener->driver->drop_message(&j->delivery);
-        j->pending_until = cel_time_add_ms(cel_clock_now(listener->clock), PENDING_MS_MAX);
+        j->came = cel_clock_now(listener->clock);
         cel__list_append(&listener->pending, &j->node);
-        begin_pending(listener);
+        begin_what_is_due(listener);
         watch_pending(listener);
 }
 
@@ -335,45 +392,45 @@ static void on_delivery(void *arg, const cel__delivery *delivery)
 static int finish_work(cel_ctx *ctx, cel_notification_listener *listener)
 {
         listener->draining = true;
+        batch_give_back(listener);
         give_back(listener, CEL_TIME_NEVER);
         return cel_scope_close(ctx, listener->scope);
 }
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-typedef struct queue_list {
-        cel_queue queues[QUEUES_MAX];
-        char keys[QUEUES_MAX][256];
-        unsigned n;
-} queue_list;
+/* Endpoints, as they are read on the hub while a task waits. */
+typedef struct endpoint_reading {
+        cel__deferred deferred;
+        cel_future *done; /* owned */
+        cel__endpoints *endpoints;
+        const cel_notification_listener_options *options;
+        char why[256];
+} endpoint_reading;
 
-/* For each topic and priority: the queue "topic.priority", or the pool bound to that key. */
-static int list_queues(cel_ctx *ctx, const cel__driver_settings *settings,
-                       const cel_notification_listener_options *o, queue_list *list)
+static void on_read(cel__deferred *deferred)
 {
-        const char *const *topics = o->topics ? o->topics : default_topics;
-        const char *const *priorities = o->priorities ? o->priorities : all_priorities;
+        endpoint_reading *reading = cel__container(deferred, endpoint_reading, deferred);
+        int r = cel__endpoints_init(reading->endpoints, reading->options, reading->why, sizeof(reading->why));
 
-        for (const char *const *t = topics; *t; t++) {
-                for (const char *const *p = priorities; *p; p++) {
-                        if (list->n == QUEUES_MAX)
-                                return cel_fail(ctx, CEL_EINVAL, "topics times priorities exceeds %d",
-                                                QUEUES_MAX);
-                        char *key = list->keys[list->n];
-                        if (snprintf(key, sizeof(list->keys[0]), "%s.%s", *t, *p) >=
-                            (int)sizeof(list->keys[0]))
-                                return cel_fail(ctx, CEL_EINVAL, "topic \"%s\" is longer than AMQP allows",
-                                                *t);
-                        list->queues[list->n++] =
-                                (cel_queue){.name = o->pool ? o->pool : key,
-                                            .exchange = o->exchange ? o->exchange : "openstack",
-                                            .binding_key = key,
-                                            .durable = o->durable || settings->durable,
-                                            .auto_delete = o->auto_delete || settings->auto_delete,
-                                            .arguments = settings->arguments};
-                }
-        }
-        return list->n > 0 ? 0 : cel_fail(ctx, CEL_EINVAL, "no topics or no priorities to listen to");
+        cel_future_complete(reading->done, r, NULL);
+}
+
+static int read_endpoints(cel_ctx *ctx, cel_notification_listener *listener,
+                          const cel_notification_listener_options *options)
+{
+        endpoint_reading reading = {
+                .deferred.run = on_read, .endpoints = &listener->endpoints, .options = options};
+
+        if (cel_future_new(&reading.done) < 0)
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        cel__list_init(&reading.deferred.node);
+        cel__loop_defer(listener->loop, &reading.deferred);
+        int r = cel_await(ctx, reading.done, NULL);
+        bool read = cel_future_done(reading.done);
+        cel__list_remove(&reading.deferred.node);
+        cel_future_unref(reading.done);
+        return r < 0 && read ? cel_fail(ctx, r, "%s", reading.why) : r;
 }
 
 static void listener_free(cel_notification_listener *listener)
@@ -381,7 +438,20 @@ static void listener_free(cel_notification_listener *listener)
         cel__timer_unset(&listener->loop->timers, &listener->impatience);
         cel__list_remove(&listener->begin.node);
         cel__seen_free(listener->handled);
+        cel__endpoints_fini(&listener->endpoints);
         free(listener);
+}
+
+static void read_limits(cel_notification_listener *listener, const cel_notification_listener_options *o)
+{
+        bool batches = o->batch_size > 0,
+             short_window = o->batch_timeout_ms > 0 && o->batch_timeout_ms < PENDING_MS_MAX;
+
+        listener->allow_requeue = o->allow_requeue;
+        listener->concurrency = o->concurrency ? o->concurrency : batches ? 1 : CONCURRENCY_DEFAULT;
+        listener->batch_size = batches ? o->batch_size : 1;
+        listener->batch_timeout_ms = short_window ? o->batch_timeout_ms : PENDING_MS_MAX;
+        listener->bytes_max = o->bytes_max ? o->bytes_max : BYTES_MAX_DEFAULT;
 }
 
 static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notification_listener_options *o,
@@ -390,23 +460,23 @@ static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notifi
         cel_notification_listener *listener = calloc(1, sizeof(*listener));
 
         if (!listener)
-                return CEL_ENOMEM;
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         listener->driver = cel__transport_driver(transport);
         listener->loop = ctx->loop;
         listener->clock = cel__runtime_clock(cel_ctx_runtime(ctx));
-        listener->on_notification = o->on_notification;
         listener->on_invalid = o->on_invalid;
         listener->arg = o->arg;
-        listener->allow_requeue = o->allow_requeue;
-        listener->concurrency = o->concurrency ? o->concurrency : CONCURRENCY_DEFAULT;
-        listener->bytes_max = o->bytes_max ? o->bytes_max : BYTES_MAX_DEFAULT;
+        read_limits(listener, o);
         cel__list_init(&listener->pending);
+        cel__timer_init(&listener->window, on_window);
         cel__timer_init(&listener->impatience, on_impatience);
         cel__list_init(&listener->begin.node);
         listener->begin.run = on_begin;
-        for (size_t i = 0; i < RUNNING_BUCKETS; i++)
+        for (size_t i = 0; i < CEL__RUNNING_BUCKETS; i++)
                 cel__list_init(&listener->running_by_id[i]);
-        int r = cel__seen_new(SEEN_IDS_MAX, SEEN_MS_MAX, &listener->handled);
+        int r = read_endpoints(ctx, listener, o);
+        if (r >= 0 && (r = cel__seen_new(SEEN_IDS_MAX, SEEN_MS_MAX, &listener->handled)) < 0)
+                r = cel_fail(ctx, r, "%s", cel_error_text(r));
         if (r >= 0)
                 r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &listener->scope);
         if (r < 0) {
@@ -418,38 +488,51 @@ static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notifi
 }
 
 /* While handlers run, the next messages are on their way already: a handler that is done finds work at hand. */
-static unsigned prefetch_for(unsigned concurrency)
+static unsigned prefetch_for(const cel_notification_listener *listener)
 {
-        return concurrency > CONCURRENCY_MAX / 2 ? CONCURRENCY_MAX : 2 * concurrency;
+        uint64_t ahead = (uint64_t)2 * listener->concurrency * listener->batch_size;
+
+        return ahead > PREFETCH_MAX ? PREFETCH_MAX : (unsigned)ahead;
+}
+
+static int subscribe(cel_ctx *ctx, cel_transport *transport, const cel_notification_listener_options *options,
+                     cel_notification_listener *listener)
+{
+        cel_auto_free cel__queue_list *list = calloc(1, sizeof(*list));
+        const char *wanted[CEL__PRIORITIES_N + 1];
+
+        if (!list)
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        cel__endpoints_priorities(&listener->endpoints, wanted);
+        int r = cel__list_queues(ctx, cel__transport_settings(transport), options,
+                                 options->priorities ? options->priorities : wanted, list);
+        if (r < 0)
+                return r;
+        cel__subscription_options subscription = {.queues = list->queues,
+                                                  .queues_n = list->n,
+                                                  .prefetch = prefetch_for(listener),
+                                                  .on_delivery = on_delivery,
+                                                  .arg = listener};
+        return listener->driver->subscribe(ctx, cel__transport_bus(transport), &subscription,
+                                           &listener->subscription);
 }
 
 int cel_notification_listener_open(cel_ctx *ctx, cel_transport *transport,
                                    const cel_notification_listener_options *options,
                                    cel_notification_listener **ret_listener)
 {
-        cel_auto_free queue_list *list = calloc(1, sizeof(*list));
-        cel_notification_listener *listener;
+        cel_notification_listener *listener = NULL;
 
-        if (!list)
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        if (!options->on_notification || options->concurrency > CONCURRENCY_MAX)
-                return cel_fail(ctx, CEL_EINVAL,
-                                "a listener needs on_notification, and a concurrency of at most %d",
-                                CONCURRENCY_MAX);
-        int r = list_queues(ctx, cel__transport_settings(transport), options, list);
+        if (!ctx->loop)
+                return cel_fail(ctx, CEL_ENOSUPPORT,
+                                "a listener is opened by a task of the transport's loop");
+        if (options->concurrency > CONCURRENCY_MAX || options->batch_size > BATCH_SIZE_MAX)
+                return cel_fail(ctx, CEL_EINVAL, "a listener's concurrency is at most %d, its batch_size %d",
+                                CONCURRENCY_MAX, BATCH_SIZE_MAX);
+        int r = listener_new(ctx, transport, options, &listener);
         if (r < 0)
                 return r;
-        r = listener_new(ctx, transport, options, &listener);
-        if (r < 0)
-                return cel_fail(ctx, r, "%s", cel_error_text(r));
-
-        cel__subscription_options subscription = {.queues = list->queues,
-                                                  .queues_n = list->n,
-                                                  .prefetch = prefetch_for(listener->concurrency),
-                                                  .on_delivery = on_delivery,
-                                                  .arg = listener};
-        r = listener->driver->subscribe(ctx, cel__transport_bus(transport), &subscription,
-                                        &listener->subscription);
+        r = subscribe(ctx, transport, options, listener);
         if (r < 0) { /* one queue may have delivered already when the next one was refused */
                 char text[512];
 

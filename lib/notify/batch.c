@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A handler's task: call who wants what is in the batch, and settle it. */
+#include "base/assert.h"
+#include "notify/listener.h"
+
+#include <celadon/log.h>
+#include <stdlib.h>
+#include <strings.h>
+
+void job_end(job *j, cel__settlement how)
+{
+        cel_notification_listener *listener = j->listener;
+
+        /* Remembered even if the acknowledgement comes too late: the copy that follows is not handled again.
+         */
+        if (how == CEL__SETTLE_ACK && *job_id(j))
+                cel__seen_add(listener->handled, job_id(j), cel_clock_now(listener->clock));
+        listener->bytes -= j->held_bytes;
+        job_free(j, listener->driver, how);
+}
+
+/* What the handler's result means for the message. */
+static cel__settlement verdict(cel_ctx *ctx, const cel_notification_listener *listener, int result)
+{
+        if (result == CEL_HANDLED)
+                return CEL__SETTLE_ACK;
+        if (result == CEL_REQUEUE && !listener->allow_requeue)
+                cel_warn(ctx, "NOTIFICATION-NOT-REQUEUED",
+                         "a handler gives a message back, but this listener does not allow it: the message "
+                         "is dropped");
+        cel_assert(result < 0 || result == CEL_REQUEUE);
+        if (result < 0 && result != CEL_ECANCELED)
+                cel_warn(ctx, "NOTIFICATION-FAILED", "a handler failed: %s", cel_ctx_error_text(ctx, result));
+        /* Cancelled is not handled, whatever the rule for failures. */
+        return listener->allow_requeue || result == CEL_ECANCELED ? CEL__SETTLE_REQUEUE : CEL__SETTLE_ACK;
+}
+
+static void handle_invalid(cel_ctx *ctx, job *j)
+{
+        cel_notification_listener *listener = j->listener;
+        const cel_message *message = j->delivery.message;
+
+        if (listener->on_invalid) {
+                job_end(j, verdict(ctx, listener, listener->on_invalid(ctx, message, j->why, listener->arg)));
+                return;
+        }
+        cel_error(ctx, "NOTIFICATION-INVALID", "queue %s: a message is no notification and is rejected: %s",
+                  message->queue ? message->queue : "?", j->why);
+        job_end(j, CEL__SETTLE_REJECT);
+}
+
+/* --- One notification ------------------------------------------------------------------------- */
+
+static void handle_one(cel_ctx *ctx, job *j)
+{
+        cel_notification_listener *listener = j->listener;
+        int result = CEL_HANDLED;
+
+        for (unsigned e = 0; e < listener->endpoints.n && result == CEL_HANDLED; e++) {
+                const cel__endpoint *endpoint = &listener->endpoints.list[e];
+
+                if (j->endpoints & (cel__endpoint_set)1 << e)
+                        result = endpoint->on_notification(ctx, &j->notification, endpoint->arg);
+        }
+        job_end(j, verdict(ctx, listener, result));
+}
+
+/* --- Several ---------------------------------------------------------------------------------- */
+
+/* Those of `n` jobs that endpoint `e` wants, together. */
+static int call_endpoint(cel_ctx *ctx, const cel_notification_listener *listener, job *const *jobs,
+                         unsigned n, unsigned e, const cel_notification **wanted)
+{
+        const cel__endpoint *endpoint = &listener->endpoints.list[e];
+        unsigned wanted_n = 0;
+
+        for (unsigned i = 0; i < n; i++)
+                if (jobs[i]->endpoints & (cel__endpoint_set)1 << e)
+                        wanted[wanted_n++] = &jobs[i]->notification;
+        return wanted_n == 0 ? CEL_HANDLED : endpoint->on_batch(ctx, wanted, wanted_n, endpoint->arg);
+}
+
+static void handle_group(cel_ctx *ctx, const cel_notification_listener *listener, job **jobs, unsigned n,
+                         const cel_notification **wanted)
+{
+        int result = CEL_HANDLED;
+
+        for (unsigned e = 0; e < listener->endpoints.n && result == CEL_HANDLED; e++)
+                result = call_endpoint(ctx, listener, jobs, n, e, wanted);
+        cel__settlement how = verdict(ctx, listener, result);
+        for (unsigned i = 0; i < n; i++)
+                job_end(jobs[i], how);
+}
+
+/* Bring the jobs of the first one's priority to the front, all in their order. Returns how many there are. */
+static unsigned gather(job **jobs, unsigned n, job **others)
+{
+        const char *priority = jobs[0]->notification.priority;
+        unsigned same_n = 0, others_n = 0;
+
+        for (unsigned i = 0; i < n; i++) {
+                if (strcasecmp(jobs[i]->notification.priority, priority) == 0)
+                        jobs[same_n++] = jobs[i];
+                else
+                        others[others_n++] = jobs[i];
+        }
+        for (unsigned i = 0; i < others_n; i++)
+                jobs[same_n + i] = others[i];
+        return same_n;
+}
+
+static void handle_several(cel_ctx *ctx, batch *b)
+{
+        cel_auto_free void *room = calloc(b->n, sizeof(void *));
+
+        for (unsigned done = 0, n; done < b->n; done += n) {
+                if (!room) {
+                        n = 1;
+                        job_end(b->jobs[done], CEL__SETTLE_REQUEUE);
+                        continue;
+                }
+                n = gather(&b->jobs[done], b->n - done, room);
+                handle_group(ctx, b->listener, &b->jobs[done], n, room);
+        }
+}
+
+int batch_work(cel_ctx *ctx, void *arg)
+{
+        batch *b = arg;
+        cel_notification_listener *listener = b->listener;
+
+        if (!b->jobs[0]->valid)
+                handle_invalid(ctx, b->jobs[0]);
+        else if (listener->endpoints.list[0].on_batch)
+                handle_several(ctx, b);
+        else
+                handle_one(ctx, b->jobs[0]);
+        free(b);
+        listener->running--;
+        if (listener->open || !cel__list_empty(&listener->pending))
+                cel__loop_defer(listener->loop, &listener->begin);
+        return 0;
+}
