@@ -3,10 +3,17 @@
  * The notifier (oslo-wire sections 6.2, 13.1, 13.2). */
 #include "base/uuid.h"
 #include "driver/errands.h"
+#include "notify/drivers.h"
+#include "notify/kept.h"
+#include "notify/mask.h"
+#include "notify/priority.h"
+#include "notify/routing.h"
 #include "wire/notification.h"
 
+#include <celadon/log.h>
 #include <celadon/notifier.h>
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,25 +21,30 @@
 
 enum {
         TOPICS_MAX = 64,
-        DRIVERS_MAX = 8,
         BODY_BYTES_MAX = 128 << 20,
         TIMESTAMP_BYTES = 32,
 };
 
 static const char *const default_topics[] = {"notifications", NULL};
 static const char *const default_drivers[] = {"messagingv2", NULL};
-static const char *const priorities[] = {"audit", "debug", "info", "warn", "error", "critical", "sample"};
 
-struct cel_notifier {
+/* What prepared notifiers share. */
+typedef struct notifier_core {
+        _Atomic unsigned refs;
         cel__errands *errands; /* a reference */
         cel__driver_settings settings;
-        char *exchange;     /* owned */
-        char *publisher_id; /* owned; NULL: none */
-        int retry;
+        char *exchange; /* owned */
         unsigned topics_n;
         char *topics[TOPICS_MAX]; /* owned */
-        unsigned versions_n;
-        int versions[DRIVERS_MAX]; /* of the messages to send: 1 or 2 */
+        unsigned drivers;         /* a set */
+        cel__routing *routing;    /* owned; NULL: none */
+        cel__kept kept;
+} notifier_core;
+
+struct cel_notifier {
+        notifier_core *core; /* a reference */
+        char *publisher_id;  /* owned; NULL: none */
+        int retry;
 };
 
 /* --- One message ------------------------------------------------------------------------------ */
@@ -93,9 +105,12 @@ static json_t *safe_context(const json_t *context)
         return left;
 }
 
+/* --- The drivers messaging, messagingv2 ------------------------------------------------------- */
+
 static int publish(cel_ctx *ctx, const cel_notifier *notifier, const char *topic, const char *priority,
                    const cel__buf *body)
 {
+        const notifier_core *core = notifier->core;
         cel_auto(cel_headers) *headers = NULL;
         char key[256];
 
@@ -104,12 +119,12 @@ static int publish(cel_ctx *ctx, const cel_notifier *notifier, const char *topic
         if (cel_headers_new(&headers) < 0)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         cel_queue queue = {.name = key,
-                           .exchange = notifier->exchange,
+                           .exchange = core->exchange,
                            .binding_key = key,
-                           .durable = notifier->settings.durable,
-                           .auto_delete = notifier->settings.auto_delete,
-                           .arguments = notifier->settings.arguments};
-        cel_message message = {.exchange = notifier->exchange,
+                           .durable = core->settings.durable,
+                           .auto_delete = core->settings.auto_delete,
+                           .arguments = core->settings.arguments};
+        cel_message message = {.exchange = core->exchange,
                                .routing_key = key,
                                .content_type = "application/json",
                                .content_encoding = "utf-8",
@@ -119,68 +134,181 @@ static int publish(cel_ctx *ctx, const cel_notifier *notifier, const char *topic
                                .body = cel__buf_head(body),
                                .body_bytes = cel__buf_used(body)};
         cel__publishing publishing = {.queue = &queue, .message = &message, .retry = notifier->retry};
-        return cel__errands_publish(ctx, notifier->errands, &publishing);
+        return cel__errands_publish(ctx, core->errands, &publishing);
+}
+
+static int cannot_send(cel_ctx *ctx, int r)
+{
+        return cel_fail(ctx, r, "the notification cannot be sent: %s",
+                        r == CEL_EINVAL ? "its payload is nested too deep, or not UTF-8" : cel_error_text(r));
 }
 
 /* The same notification to one topic, in one version: with a unique id of its own. */
-static int send_one(cel_ctx *ctx, const cel_notifier *notifier, cel__notification *n, const char *priority,
-                    const char *topic, int version)
+static int send_one(cel_ctx *ctx, const cel_notifier *notifier, const cel__notification *n,
+                    const char *priority, const char *topic, int version)
 {
         char unique_id[CEL__UUID_BYTES];
+        cel__notification message = *n;
         cel__buf body;
 
         cel__uuid_hex(unique_id);
-        n->unique_id = unique_id;
+        message.unique_id = unique_id;
         cel__buf_init(&body, BODY_BYTES_MAX);
-        int r = cel__notification_encode(n, version, &body);
-        if (r < 0)
-                cel_fail(ctx, r, "the notification cannot be sent: %s",
-                         r == CEL_EINVAL ? "its payload is nested too deep, or not UTF-8"
-                                         : cel_error_text(r));
-        else
-                r = publish(ctx, notifier, topic, priority, &body);
+        int r = cel__notification_encode(&message, version, &body);
+        r = r < 0 ? cannot_send(ctx, r) : publish(ctx, notifier, topic, priority, &body);
         cel__buf_fini(&body);
         return r;
 }
 
-static int send_all(cel_ctx *ctx, const cel_notifier *notifier, cel__notification *n, const char *priority)
+/* --- The driver log --------------------------------------------------------------------------- */
+
+/* The level for a priority; false: there is none. */
+static bool level_of(const char *priority, cel_log_level *ret_level)
 {
-        char text[512] = "";
-        int failure = 0;
+        static const struct {
+                const char *priority;
+                cel_log_level level;
+        } levels[] = {{"debug", CEL_LOG_DEBUG},
+                      {"info", CEL_LOG_INFO},
+                      {"warn", CEL_LOG_WARN},
+                      {"error", CEL_LOG_ERROR},
+                      {"critical", CEL_LOG_ERROR}};
 
-        for (unsigned v = 0; v < notifier->versions_n; v++) {
-                for (unsigned t = 0; t < notifier->topics_n; t++) {
-                        int r = send_one(ctx, notifier, n, priority, notifier->topics[t],
-                                         notifier->versions[v]);
-
-                        if (r < 0 && failure == 0) {
-                                failure = r;
-                                snprintf(text, sizeof(text), "%s", cel_ctx_error_text(ctx, r));
-                        }
+        for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+                if (strcmp(levels[i].priority, priority) == 0) {
+                        *ret_level = levels[i].level;
+                        return true;
                 }
         }
-        return failure < 0 ? cel_fail(ctx, failure, "%s", text) : 0;
+        return false;
 }
 
-/* The priority in upper case, as it stands in the message; false if it is none. */
-static bool read_priority(const char *priority, char upper[16])
+static int write_log(cel_ctx *ctx, const cel__notification *n, const char *priority)
 {
-        for (size_t i = 0; i < sizeof(priorities) / sizeof(priorities[0]); i++) {
-                if (strcmp(priorities[i], priority) != 0)
-                        continue;
-                for (size_t c = 0; c <= strlen(priority); c++)
-                        upper[c] = (char)toupper((unsigned char)priority[c]);
-                return true;
+        cel__notification message = *n;
+        cel_log_level level;
+        json_t *masked;
+        cel__buf text;
+        char id[256];
+
+        if (!level_of(priority, &level) || level > cel_log_get_level())
+                return 0;
+        int r = cel__mask_secrets(n->payload, &masked);
+        if (r < 0)
+                return cannot_send(ctx, r);
+        message.payload = masked;
+        message.context = NULL;
+        cel__buf_init(&text, BODY_BYTES_MAX);
+        r = cel__notification_encode(&message, 1, &text);
+        json_decref(masked);
+        if (r < 0) {
+                cel__buf_fini(&text);
+                return cannot_send(ctx, r);
         }
-        return false;
+        snprintf(id, sizeof(id), "oslo.messaging.notification.%s", n->event_type);
+        cel_log(level, ctx, id, "%.*s", (int)cel__buf_used(&text), (const char *)cel__buf_head(&text));
+        cel__buf_fini(&text);
+        return 0;
+}
+
+/* --- The driver test -------------------------------------------------------------------------- */
+
+/* A copy of `json` (NULL is null) that its owner does not change. Checked first: copying recurses. */
+static int copy_json(const json_t *json, json_t **ret_copy)
+{
+        cel__buf text;
+
+        cel__buf_init(&text, BODY_BYTES_MAX);
+        int r = cel__json_write(json, &text);
+        cel__buf_fini(&text);
+        if (r < 0)
+                return r;
+        *ret_copy = json ? json_deep_copy(json) : json_null();
+        return *ret_copy ? 0 : CEL_ENOMEM;
+}
+
+static int keep(cel_ctx *ctx, const cel_notifier *notifier, const cel__notification *n)
+{
+        json_t *payload, *context;
+        int r = copy_json(n->payload, &payload);
+
+        if (r < 0)
+                return cannot_send(ctx, r);
+        r = copy_json(n->context, &context);
+        if (r < 0) {
+                json_decref(payload);
+                return cannot_send(ctx, r);
+        }
+        json_t *message = json_pack("{s:s, s:s?, s:s, s:s, s:o, s:s}", "message_id", n->message_id,
+                                    "publisher_id", n->publisher_id, "event_type", n->event_type, "priority",
+                                    n->priority, "payload", payload, "timestamp", n->timestamp);
+        json_t *entry = json_pack("{s:o, s:o, s:s, s:i}", "context", context, "message", message, "priority",
+                                  n->priority, "retry", notifier->retry);
+        if (!entry)
+                return cannot_send(ctx, CEL_EINVAL);
+        r = cel__kept_add(&notifier->core->kept, entry);
+        return r < 0 ? cannot_send(ctx, r) : 0;
+}
+
+/* --- Drivers ---------------------------------------------------------------------------------- */
+
+/* The first failure of several. */
+typedef struct outcome {
+        int r;
+        char text[512];
+} outcome;
+
+static void note(cel_ctx *ctx, outcome *o, int r)
+{
+        if (r >= 0 || o->r < 0)
+                return;
+        o->r = r;
+        snprintf(o->text, sizeof(o->text), "%s", cel_ctx_error_text(ctx, r));
+}
+
+static void send_by(cel_ctx *ctx, const cel_notifier *notifier, unsigned drivers, const cel__notification *n,
+                    const char *priority, outcome *o)
+{
+        const notifier_core *core = notifier->core;
+
+        for (int version = 1; version <= 2; version++) {
+                unsigned driver = version == 1 ? CEL__DRIVER_MESSAGING : CEL__DRIVER_MESSAGINGV2;
+
+                for (unsigned t = 0; (drivers & driver) && t < core->topics_n; t++)
+                        note(ctx, o, send_one(ctx, notifier, n, priority, core->topics[t], version));
+        }
+        if (drivers & CEL__DRIVER_LOG)
+                note(ctx, o, write_log(ctx, n, priority));
+        if (drivers & CEL__DRIVER_TEST)
+                note(ctx, o, keep(ctx, notifier, n));
+        if (drivers & CEL__DRIVER_ROUTING)
+                send_by(ctx, notifier, cel__routing_drivers(core->routing, n->event_type, priority), n,
+                        priority, o);
+}
+
+/* The priority as oslo.messaging has it, and in upper case, as it stands in the message; NULL if it is none. */
+static const char *read_priority(const char *priority, char upper[16])
+{
+        if (strcmp(priority, "warning") == 0)
+                priority = "warn";
+        int number = cel__priority_find(priority);
+        if (number < 0 || strcmp(cel__priorities[number], priority) != 0)
+                return NULL;
+        for (size_t c = 0; c <= strlen(priority); c++)
+                upper[c] = (char)toupper((unsigned char)priority[c]);
+        return cel__priorities[number];
 }
 
 static int notify(cel_ctx *ctx, const cel_notifier *notifier, const char *priority, const char *event_type,
                   const json_t *payload, const json_t *context)
 {
         char message_id[CEL__UUID_DASHED_BYTES], timestamp[TIMESTAMP_BYTES], upper[16];
+        const char *known = read_priority(priority, upper);
+        outcome o = {0};
 
-        if (!read_priority(priority, upper))
+        if (!event_type)
+                return cel_fail(ctx, CEL_EINVAL, "a notification needs an event_type");
+        if (!known)
                 return cel_fail(ctx, CEL_EINVAL, "there is no priority \"%s\"", priority);
         json_t *safe = safe_context(context);
         if (!safe)
@@ -194,9 +322,9 @@ static int notify(cel_ctx *ctx, const cel_notifier *notifier, const char *priori
                                .payload = payload,
                                .timestamp = timestamp,
                                .context = safe};
-        int r = send_all(ctx, notifier, &n, priority);
+        send_by(ctx, notifier, notifier->core->drivers, &n, known, &o);
         json_decref(safe);
-        return r;
+        return o.r < 0 ? cel_fail(ctx, o.r, "%s", o.text) : 0;
 }
 
 int cel_notify(cel_ctx *ctx, cel_notifier *notifier, const char *priority, const char *event_type,
@@ -210,82 +338,143 @@ int cel_notify(cel_ctx *ctx, cel_notifier *notifier, const char *priority, const
 
 /* --- Notifiers -------------------------------------------------------------------------------- */
 
+static void core_unref(notifier_core *core)
+{
+        if (!core || atomic_fetch_sub(&core->refs, 1) > 1)
+                return;
+        cel__errands_unref(core->errands);
+        cel__routing_free(core->routing);
+        cel__kept_fini(&core->kept);
+        free(core->exchange);
+        for (unsigned i = 0; i < core->topics_n; i++)
+                free(core->topics[i]);
+        free(core);
+}
+
 cel_notifier *cel_notifier_free(cel_notifier *notifier)
 {
         if (!notifier)
                 return NULL;
-        cel__errands_unref(notifier->errands);
-        free(notifier->exchange);
+        core_unref(notifier->core);
         free(notifier->publisher_id);
-        for (unsigned i = 0; i < notifier->topics_n; i++)
-                free(notifier->topics[i]);
         free(notifier);
         return NULL;
 }
 
-static int read_drivers(cel_ctx *ctx, cel_notifier *notifier, const char *const *drivers)
+static int read_drivers(cel_ctx *ctx, notifier_core *core, const cel_notifier_options *o)
 {
-        for (const char *const *d = drivers; *d; d++) {
-                int version = strcmp(*d, "messaging") == 0 ? 1 : strcmp(*d, "messagingv2") == 0 ? 2 : 0;
+        char why[512];
 
-                if (version == 0 && strcmp(*d, "noop") != 0)
-                        return cel_fail(
-                                ctx, CEL_ENOSUPPORT,
-                                "there is no notification driver \"%s\"; there are messaging, messagingv2, "
-                                "noop",
-                                *d);
-                if (version == 0)
-                        continue;
-                if (notifier->versions_n == DRIVERS_MAX)
-                        return cel_fail(ctx, CEL_EINVAL, "a notifier has at most %d drivers", DRIVERS_MAX);
-                notifier->versions[notifier->versions_n++] = version;
+        for (const char *const *d = o->drivers ? o->drivers : default_drivers; *d; d++) {
+                unsigned driver = cel__driver_find(*d);
+
+                if (driver == 0)
+                        return cel_fail(ctx, CEL_ENOSUPPORT,
+                                        "there is no notification driver \"%s\"; there are %s", *d,
+                                        CEL__DRIVER_NAMES);
+                core->drivers |= driver;
         }
-        return 0;
+        if (!(core->drivers & CEL__DRIVER_ROUTING))
+                return 0;
+        if (!o->routing_config)
+                return cel_fail(ctx, CEL_EINVAL, "the notification driver routing needs routing_config");
+        int r = cel__routing_read(o->routing_config, &core->routing, why, sizeof(why));
+        return r < 0 ? cel_fail(ctx, r, "%s", why) : 0;
 }
 
-static int copy_options(cel_ctx *ctx, cel_notifier *notifier, const cel_notifier_options *o)
+static int read_topics(cel_ctx *ctx, notifier_core *core, const cel_notifier_options *o)
 {
-        int r = read_drivers(ctx, notifier, o->drivers ? o->drivers : default_drivers);
-
-        if (r < 0)
-                return r;
-        notifier->exchange = strdup(o->exchange ? o->exchange : "openstack");
-        notifier->publisher_id = o->publisher_id ? strdup(o->publisher_id) : NULL;
-        if (!notifier->exchange || (o->publisher_id && !notifier->publisher_id))
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         for (const char *const *t = o->topics ? o->topics : default_topics; *t; t++) {
-                if (notifier->topics_n == TOPICS_MAX)
+                if (core->topics_n == TOPICS_MAX)
                         return cel_fail(ctx, CEL_EINVAL, "a notifier has at most %d topics", TOPICS_MAX);
-                notifier->topics[notifier->topics_n] = strdup(*t);
-                if (!notifier->topics[notifier->topics_n])
+                core->topics[core->topics_n] = strdup(*t);
+                if (!core->topics[core->topics_n])
                         return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-                notifier->topics_n++;
+                core->topics_n++;
         }
         return 0;
 }
 
-int cel_notifier_new(cel_ctx *ctx, cel_transport *transport, const cel_notifier_options *options,
-                     cel_notifier **ret_notifier)
+static int core_new(cel_ctx *ctx, cel_transport *transport, const cel_notifier_options *o,
+                    notifier_core **ret_core)
+{
+        notifier_core *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        c->refs = 1;
+        cel__kept_init(&c->kept);
+        c->settings = *cel__transport_settings(transport);
+        c->errands = cel__errands_ref(cel__transport_errands(transport));
+        c->exchange = strdup(o->exchange ? o->exchange : "openstack");
+        int r = c->exchange ? read_drivers(ctx, c, o) : cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        if (r >= 0)
+                r = read_topics(ctx, c, o);
+        if (r < 0) {
+                core_unref(c);
+                return r;
+        }
+        *ret_core = c;
+        return 0;
+}
+
+/* One more for `core`, a reference that this takes, also on failure. */
+static int notifier_new(cel_ctx *ctx, notifier_core *core, const char *publisher_id, int retry,
+                        cel_notifier **ret_notifier)
 {
         cel_notifier *notifier = calloc(1, sizeof(*notifier));
 
-        if (!notifier)
+        if (!notifier) {
+                core_unref(core);
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        notifier->settings = *cel__transport_settings(transport);
-        notifier->errands = cel__errands_ref(cel__transport_errands(transport));
-        notifier->retry = options->retry == 0                 ? CEL_RETRY_FOREVER
-                          : options->retry == CEL_RETRY_NEVER ? 0
-                                                              : options->retry;
-        int r = copy_options(ctx, notifier, options);
-        if (r < 0) {
+        }
+        notifier->core = core;
+        notifier->retry = retry;
+        notifier->publisher_id = publisher_id ? strdup(publisher_id) : NULL;
+        if (publisher_id && !notifier->publisher_id) {
                 cel_notifier_free(notifier);
-                return r;
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         }
         *ret_notifier = notifier;
         return 0;
 }
 
+/* How often to send again: below zero, forever. */
+static int read_retry(int option, int otherwise)
+{
+        return option == 0 ? otherwise : option == CEL_RETRY_NEVER ? 0 : option;
+}
+
+int cel_notifier_new(cel_ctx *ctx, cel_transport *transport, const cel_notifier_options *options,
+                     cel_notifier **ret_notifier)
+{
+        notifier_core *core = NULL;
+        int r = core_new(ctx, transport, options, &core);
+
+        return r < 0 ? r
+                     : notifier_new(ctx, core, options->publisher_id,
+                                    read_retry(options->retry, CEL_RETRY_FOREVER), ret_notifier);
+}
+
+int cel_notifier_prepare(cel_ctx *ctx, const cel_notifier *notifier, const char *publisher_id, int retry,
+                         cel_notifier **ret_notifier)
+{
+        atomic_fetch_add(&notifier->core->refs, 1);
+        return notifier_new(ctx, notifier->core, publisher_id ? publisher_id : notifier->publisher_id,
+                            read_retry(retry, notifier->retry), ret_notifier);
+}
+
 bool cel_notifier_is_enabled(const cel_notifier *notifier)
 {
-        return notifier->versions_n > 0;
+        return notifier->core->drivers != CEL__DRIVER_NOOP;
+}
+
+int cel_notifier_take_sent(cel_ctx *ctx, cel_notifier *notifier, json_t **ret_sent)
+{
+        json_t *sent = cel__kept_take(&notifier->core->kept);
+
+        if (!sent)
+                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        *ret_sent = sent;
+        return 0;
 }

@@ -5,9 +5,11 @@
 #include "fixture.h"
 #include "test.h"
 
+#include <celadon/log.h>
 #include <celadon/notifier.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct world {
         fixture f;
@@ -15,7 +17,10 @@ typedef struct world {
         cel_notifier_options options;
         cel_notifier *notifier;
         const char *priority;
-        json_t *context;
+        json_t *context, *payload;
+        json_t *sent;  /* what was taken of the driver "test" */
+        char log[512]; /* the last line */
+        unsigned lines;
 } world;
 
 static int make(cel_ctx *ctx, void *arg)
@@ -29,7 +34,25 @@ static int notify(cel_ctx *ctx, void *arg)
 {
         world *w = arg;
 
-        return cel_notify(ctx, w->notifier, w->priority, "event", json_pack("{s:i}", "a", 1), w->context);
+        return cel_notify(ctx, w->notifier, w->priority, "event",
+                          w->payload ? json_incref(w->payload) : json_pack("{s:i}", "a", 1), w->context);
+}
+
+static int take_sent(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+
+        json_decref(w->sent);
+        return cel_notifier_take_sent(ctx, w->notifier, &w->sent);
+}
+
+static void on_line(cel_log_level level, const char *line, void *arg)
+{
+        world *w = arg;
+
+        (void)level;
+        snprintf(w->log, sizeof(w->log), "%s", strchr(line, ' ') + 1); /* without the time */
+        w->lines++;
 }
 
 static void world_init(world *w)
@@ -44,6 +67,9 @@ static void world_fini(world *w)
 {
         cel_notifier_free(w->notifier);
         json_decref(w->context);
+        json_decref(w->payload);
+        json_decref(w->sent);
+        cel_log_set_sink(NULL, NULL);
         bus_fini(&w->bus);
         fixture_free(&w->f);
 }
@@ -184,6 +210,168 @@ TEST_BOTH(retries_count_attempts_to_connect_and_to_send)
         w.bus.outcomes[1] = CEL_EUNKNOWN;
         CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_EUNKNOWN);
         CHECK_INT(w.bus.published_n, 2);
+        world_fini(&w);
+}
+
+TEST_BOTH(the_driver_test_keeps_what_was_sent_until_it_is_taken)
+{
+        static const char *const drivers[] = {"test", NULL};
+        world w;
+
+        world_init(&w);
+        w.options = (cel_notifier_options){.drivers = drivers, .publisher_id = "p", .retry = CEL_RETRY_NEVER};
+        w.context = json_pack("{s:s, s:s}", "user_id", "u", "auth_token", "secret");
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        w.priority = "warning";
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "reader", take_sent, &w), 0);
+        CHECK_INT(json_array_size(w.sent), 2);
+        const json_t *entry = json_array_get(w.sent, 0), *message = json_object_get(entry, "message");
+        CHECK_INT(json_integer_value(json_object_get(entry, "retry")), 0);
+        CHECK_STR(json_string_value(json_object_get(entry, "priority")), "INFO");
+        CHECK_INT(json_object_size(json_object_get(entry, "context")), 1);
+        CHECK_STR(json_string_value(json_object_get(message, "publisher_id")), "p");
+        CHECK_STR(json_string_value(json_object_get(message, "event_type")), "event");
+        CHECK_INT(json_integer_value(json_object_get(json_object_get(message, "payload"), "a")), 1);
+        CHECK_INT(json_object_size(message), 6);
+        CHECK_STR(json_string_value(json_object_get(json_array_get(w.sent, 1), "priority")), "WARN");
+        CHECK_DONE(fixture_act(&w.f, kind, "reader", take_sent, &w), 0);
+        CHECK_INT(json_array_size(w.sent), 0);
+        world_fini(&w);
+}
+
+static int notify_often(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+        int r = 0;
+
+        for (int i = 0; i < 1001 && r >= 0; i++)
+                r = cel_notify(ctx, w->notifier, "info", "event", json_integer(i), NULL);
+        return r;
+}
+
+TEST(the_driver_test_keeps_the_last_thousand)
+{
+        static const char *const drivers[] = {"test", NULL};
+        world w;
+
+        world_init(&w);
+        w.options.drivers = drivers;
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "notifier", notify_often, &w), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "reader", take_sent, &w), 0);
+        CHECK_INT(json_array_size(w.sent), 1000);
+        const json_t *first = json_object_get(json_array_get(w.sent, 0), "message");
+        CHECK_INT(json_integer_value(json_object_get(first, "payload")), 1);
+        world_fini(&w);
+}
+
+TEST_BOTH(the_driver_log_writes_json_without_secrets_at_the_level_of_the_priority)
+{
+        static const char *const drivers[] = {"log", NULL};
+        world w;
+
+        world_init(&w);
+        cel_log_set_sink(on_line, &w);
+        w.options.drivers = drivers;
+        w.payload = json_pack("{s:s, s:i}", "password", "x", "b", 2);
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        w.priority = "critical";
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.lines, 1);
+        const char head[] = "ERROR oslo.messaging.notification.event [notifier] {\"message_id\": \"";
+        CHECK(strncmp(w.log, head, sizeof(head) - 1) == 0);
+        CHECK(strstr(w.log, "\"priority\": \"CRITICAL\", \"payload\": {\"password\": \"***\", \"b\": 2}, "));
+        CHECK(!strstr(w.log, "_unique_id") && !strstr(w.log, "_context"));
+        static const char *const unlogged[] = {"audit", "sample", "debug"};
+        for (int i = 0; i < 3; i++) { /* the last for the log's level */
+                w.priority = unlogged[i];
+                CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        }
+        CHECK_INT(w.lines, 1);
+        world_fini(&w);
+}
+
+TEST_BOTH(the_driver_routing_asks_its_file)
+{
+        static const char *const drivers[] = {"routing", NULL};
+        static const char routes[] =
+                "g: {messagingv2: {accepted_priorities: [ERROR]}, test: {accepted_events: [e*]}}\n"
+                "h: {messaging: {accepted_events: [other]}}\n";
+        char path[] = "/tmp/celadon-routing-XXXXXX";
+        int fd = mkstemp(path);
+        world w;
+
+        CHECK(write(fd, routes, strlen(routes)) == (ssize_t)strlen(routes));
+        close(fd);
+        world_init(&w);
+        w.options.drivers = drivers;
+        CHECK_DONE(fixture_act(&w.f, kind, "maker", make, &w), CEL_EINVAL);
+        w.options.routing_config = path;
+        CHECK_DONE(fixture_act(&w.f, kind, "maker", make, &w), 0);
+        unlink(path);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.bus.published_n, 0);
+        w.priority = "error";
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.bus.published_n, 1);
+        CHECK(strncmp(bus_last(&w.bus)->body, "{\"oslo.version\"", 15) == 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "reader", take_sent, &w), 0);
+        CHECK_INT(json_array_size(w.sent), 2);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_payload_nested_too_deep_is_refused_by_every_driver)
+{
+        static const char *const names[] = {"messaging", "messagingv2", "log", "test"};
+        world w;
+
+        world_init(&w);
+        w.payload = json_array();
+        for (int i = 0; i < 100; i++)
+                w.payload = json_pack("[o]", w.payload);
+        for (int i = 0; i < 4; i++) {
+                w.options.drivers = (const char *const[]){names[i], NULL};
+                CHECK_DONE(fixture_act(&w.f, kind, "maker", make, &w), 0);
+                CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_EINVAL);
+                w.notifier = cel_notifier_free(w.notifier);
+        }
+        world_fini(&w);
+}
+
+/* Replace the notifier by one prepared from it. */
+static int prepare(cel_ctx *ctx, void *arg)
+{
+        world *w = arg;
+        cel_notifier *base = w->notifier;
+        int r = cel_notifier_prepare(ctx, base, w->options.publisher_id, w->options.retry, &w->notifier);
+
+        cel_notifier_free(base);
+        return r;
+}
+
+TEST_BOTH(a_prepared_notifier_has_another_publisher_or_retry_and_shares_the_rest)
+{
+        static const char *const drivers[] = {"messaging", "test", NULL};
+        world w;
+
+        world_init(&w);
+        w.options = (cel_notifier_options){.exchange = "nova", .drivers = drivers, .publisher_id = "one"};
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        w.options = (cel_notifier_options){.publisher_id = "two"};
+        CHECK_DONE(fixture_act(&w.f, kind, "preparer", prepare, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        check_sent(bus_last(&w.bus), "publisher_id", "two");
+        CHECK_STR(bus_last(&w.bus)->exchange, "nova");
+        w.options = (cel_notifier_options){.retry = 5};
+        CHECK_DONE(fixture_act(&w.f, kind, "preparer", prepare, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        check_sent(bus_last(&w.bus), "publisher_id", "two");
+        CHECK_DONE(fixture_act(&w.f, kind, "reader", take_sent, &w), 0);
+        CHECK_INT(json_integer_value(json_object_get(json_array_get(w.sent, 1), "retry")), -1);
+        CHECK_INT(json_integer_value(json_object_get(json_array_get(w.sent, 2), "retry")), 5);
         world_fini(&w);
 }
 

@@ -57,7 +57,7 @@ static int put_notification(const cel__notification *n, cel__buf *out)
                 r = cel__put_member(out, "payload", n->payload);
         if (r >= 0)
                 r = cel__put_member_string(out, "timestamp", n->timestamp);
-        if (r >= 0)
+        if (r >= 0 && n->unique_id)
                 r = cel__put_member_string(out, "_unique_id", n->unique_id);
         if (r >= 0 && n->context)
                 r = cel__put_context(out, n->context);

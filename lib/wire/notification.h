@@ -23,7 +23,7 @@ typedef struct cel__notification {
         const char *priority;  /* in upper case */
         const json_t *payload; /* NULL: null */
         const char *timestamp;
-        const char *unique_id;
+        const char *unique_id; /* NULL: none, as it is before a driver sends it */
         const json_t *context; /* an object; NULL: empty */
 } cel__notification;
 
