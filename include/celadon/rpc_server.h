@@ -149,29 +149,40 @@ CEL_API int cel_rpc_server_new(cel_ctx *ctx, cel_transport *transport, const cel
                                const cel_rpc_server_options *options, cel_rpc_server **ret_server);
 
 /* Declare the queues of topic, server and fanout as oslo.messaging does, and consume. After cel_rpc_server_stop(),
- * begin again.
+ * begin again; while that goes on, wait for its end first.
  * Waits:  until the bus has accepted the consumers, the deadline or cancellation.
- * Errors: as cel_transport_declare_queue(); CEL_EBUSY when it is started. */
+ * Errors: as cel_transport_declare_queue(); CEL_EBUSY when it is started; CEL_ECLOSED when it was stopped meanwhile.
+ *         After any but CEL_EBUSY it counts as stopped, and may be started again. */
 CEL_API int cel_rpc_server_start(cel_ctx *ctx, cel_rpc_server *server);
 
 /* new and start in one, with one endpoint: the target's namespace and version, and these methods. */
 CEL_API int cel_rpc_server_open(cel_ctx *ctx, cel_transport *transport, const cel_target *target,
                                 const cel_method *methods, cel_rpc_server **ret_server);
 
-/* Take no more requests, and give back those that no handler has begun. Handlers go on.
- * Waits:  until the bus has agreed, the deadline or cancellation.
+/* start, stop and wait have an order, which holds whoever calls them, as in oslo.messaging: what is called too early
+ * waits for what comes before it, in another task; after 30 s a warning is logged, because that may have been
+ * forgotten. What has been done already is not done again. */
+
+/* Take no more requests, and give back those that no handler has begun. Handlers go on. A start that is under way ends.
+ * Waits:  until it was started, if it never was; until the bus has agreed, the deadline or cancellation.
  * Errors: CEL_ETIMEDOUT, CEL_ECANCELED: the bus has not answered, but nothing is taken any more. */
 CEL_API int cel_rpc_server_stop(cel_ctx *ctx, cel_rpc_server *server);
 
-/* Wait until no handler runs and all replies are sent.
+/* Wait until the server was stopped, no handler runs and all replies are sent; then its queues are let go.
  * Waits:  for that, the deadline or cancellation; the handlers are left alone.
  * Errors: CEL_ETIMEDOUT, CEL_ECANCELED. */
 CEL_API int cel_rpc_server_wait(cel_ctx *ctx, cel_rpc_server *server);
 
-/* stop and wait; when the deadline passes or the ctx is cancelled, cancel the handlers and wait for their end.
+/* stop and wait; when the deadline passes or the ctx is cancelled, cancel the handlers and wait for their end. Nothing
+ * is done if the server was never started.
  * Waits:  for the handlers.
  * Errors: CEL_ETIMEDOUT, CEL_ECANCELED: handlers had to be cancelled. */
 CEL_API int cel_rpc_server_drain(cel_ctx *ctx, cel_rpc_server *server);
+
+/* For when the process is told to look at its configuration anew (SIGHUP): reply queues that were found to be gone are
+ * tried again. Queues, requests, handlers and what was seen stay as they are; upstream's does nothing at all. Never
+ * waits. */
+CEL_API void cel_rpc_server_reset(cel_rpc_server *server);
 
 /* Start, if it is not started, serve until cel_stop_future() completes, and drain for at most 30 s.
  * Waits:  for that, or cancellation, which ends it the same way.

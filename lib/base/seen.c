@@ -103,6 +103,12 @@ void cel__seen_remove(cel__seen *s, const char *id)
                 p->hash[0] = ~p->hash[0]; /* nobody's, but its chain goes on */
 }
 
+void cel__seen_clear(cel__seen *s)
+{
+        memset(s->buckets, 0,
+               s->buckets_n * sizeof(s->buckets[0])); /* nothing leads to what is in the ring */
+}
+
 void cel__seen_add(cel__seen *s, const char *id, cel_time now)
 {
         uint64_t number = ++s->count;

@@ -26,4 +26,7 @@ void cel__seen_add(cel__seen *s, const char *id, cel_time now);
 /* Forget `id`, if it is known: it was not handled after all. */
 void cel__seen_remove(cel__seen *s, const char *id);
 
+/* Forget all. */
+void cel__seen_clear(cel__seen *s);
+
 #endif

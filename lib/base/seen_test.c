@@ -59,3 +59,18 @@ TEST(an_id_that_was_removed_is_unknown_and_those_in_its_chain_stay)
         CHECK(cel__seen_has(s, "b", t));
         cel__seen_free(s);
 }
+
+TEST(what_was_cleared_is_unknown_until_it_comes_again)
+{
+        cel_time t = {0};
+        cel__seen *s;
+
+        CHECK_INT(cel__seen_new(4, 1000, &s), 0);
+        cel__seen_add(s, "a", t);
+        cel__seen_add(s, "b", t);
+        cel__seen_clear(s);
+        CHECK(!cel__seen_has(s, "a", t) && !cel__seen_has(s, "b", t));
+        cel__seen_add(s, "a", t);
+        CHECK(cel__seen_has(s, "a", t) && !cel__seen_has(s, "b", t));
+        cel__seen_free(s);
+}

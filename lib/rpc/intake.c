@@ -119,7 +119,7 @@ void intake_on_delivery(void *arg, const cel__delivery *delivery)
                 return;
         }
         cel_request *q = calloc(1, sizeof(*q));
-        if (!q || server->state == SERVER_STOPPED) {
+        if (!q || server->state >= SERVER_STOPPING) {
                 free(q);
                 refuse_unread(server, delivery, CEL__SETTLE_REQUEUE);
                 return;

@@ -5,9 +5,11 @@
  * Design notes. A server that is freed lives on in its keeper, a task of the runtime's own, until the last handler has
  * ended. It holds the transport until then. */
 #include "rpc/server.h"
+#include "base/assert.h"
 #include "rt/runtime.h"
 #include "rt/task.h"
 
+#include <celadon/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@ enum {
         MISSING_QUEUES_MAX = 200,
         MISSING_MS_MAX = 60000,
         DRAIN_MS = 30000,
+        HANG_MS = 30000, /* oslo.messaging's log_after */
         BYTES_MAX_DEFAULT = 256 << 20,
 };
 
@@ -79,57 +82,170 @@ static void unsubscribe(cel_rpc_server *server)
         server->subscription = NULL;
 }
 
+/* The one door through which a server's state changes: it tells those who wait for that. */
+static void enter(cel_rpc_server *server, server_state next)
+{
+        static const bool may_enter[SERVER_STOPPED + 1][SERVER_STOPPED + 1] = {
+                [SERVER_NEW] = {[SERVER_STARTING] = true, [SERVER_STOPPED] = true},
+                [SERVER_STARTING] =
+                        {[SERVER_SERVING] = true, [SERVER_STOPPING] = true, [SERVER_STOPPED] = true},
+                [SERVER_SERVING] = {[SERVER_STOPPING] = true, [SERVER_STOPPED] = true},
+                [SERVER_STOPPING] = {[SERVER_STOPPED] = true},
+                [SERVER_STOPPED] = {[SERVER_STARTING] = true, [SERVER_STOPPED] = true},
+        };
+
+        cel_assert(may_enter[server->state][next]);
+        server->state = next;
+        cel_event_set(server->moved);
+        cel_event_clear(server->moved);
+}
+
+/* Has start number `epoch` come to its end, in one way or the other? */
+static bool is_started(const cel_rpc_server *server, unsigned epoch)
+{
+        return server->epoch > epoch || (server->epoch == epoch && server->state > SERVER_STARTING);
+}
+
+/* And has it been stopped since? */
+static bool is_stopped(const cel_rpc_server *server, unsigned epoch)
+{
+        return server->epoch > epoch || (server->epoch == epoch && server->state == SERVER_STOPPED);
+}
+
+/* The start that a call is about: before the first one, it is that. */
+static unsigned epoch_of(const cel_rpc_server *server)
+{
+        return server->state == SERVER_NEW ? server->epoch + 1 : server->epoch;
+}
+
+static int await_move(cel_ctx *ctx, cel_rpc_server *server, int64_t ms)
+{
+        CEL_WITHIN_MS(ctx, ms);
+
+        return cel_event_wait(ctx, server->moved);
+}
+
+/* Wait for what has to come before. Whoever is to do that may have forgotten it: say so, once, as upstream does. */
+static int await_step(cel_ctx *ctx, cel_rpc_server *server, unsigned epoch,
+                      bool (*is_over)(const cel_rpc_server *server, unsigned epoch), const char *what)
+{
+        bool told = false;
+
+        while (!is_over(server, epoch)) {
+                int r = await_move(ctx, server, told ? INT64_MAX : HANG_MS);
+
+                if (r == CEL_ETIMEDOUT && cel_ctx_now(ctx).ns < cel_ctx_deadline(ctx).ns) {
+                        told = true;
+                        cel_warn(ctx, "RPC-SERVER-HANGS",
+                                 "%d s have passed in waiting for the server of topic \"%s\" to %s",
+                                 HANG_MS / 1000, server->topic, what);
+                } else if (r < 0) {
+                        return cel_fail(ctx, r, "waiting for the server of topic \"%s\" to %s: %s",
+                                        server->topic, what, cel_error_text(r));
+                }
+        }
+        return 0;
+}
+
+/* The last drain had to cancel what ran: nothing is left of that time. */
+static int forget_cancellation(cel_ctx *ctx, cel_rpc_server *server)
+{
+        int r = server->scope_canceled ? cel_event_wait(ctx, server->idle) : 0;
+
+        if (r < 0)
+                return r;
+        if (server->scope_canceled)
+                cel__scope_revive(server->scope);
+        server->scope_canceled = false;
+        return 0;
+}
+
+/* Whoever stops the server meanwhile ends this. */
+static int start(cel_ctx *ctx, cel_rpc_server *server)
+{
+        cel__interrupt starting;
+
+        cel__interrupt_enter(&starting, ctx);
+        server->starting = &starting;
+        int r = forget_cancellation(ctx, server);
+        if (r >= 0)
+                r = subscribe(ctx, server);
+        server->starting = NULL;
+        cel__interrupt_leave(&starting);
+        return r;
+}
+
 int cel_rpc_server_start(cel_ctx *ctx, cel_rpc_server *server)
 {
-        if (server->state == SERVER_STARTING || server->state == SERVER_SERVING)
+        int r = server->state == SERVER_STOPPING ? await_step(ctx, server, server->epoch, is_stopped, "stop")
+                                                 : 0;
+
+        if (r < 0)
+                return r;
+        if (server->state != SERVER_NEW && server->state != SERVER_STOPPED)
                 return cel_fail(ctx, CEL_EBUSY, "the server is started already");
         unsubscribe(server);
-        if (server->scope_canceled) { /* the last drain had to; nothing is left of that time */
-                cel_event_wait(ctx, server->idle);
-                cel__scope_revive(server->scope);
+        server->epoch++;
+        enter(server, SERVER_STARTING);
+        r = start(ctx, server);
+        if (server->state == SERVER_STARTING && r >= 0) {
+                enter(server, SERVER_SERVING);
+                return 0;
         }
-        server->scope_canceled = false;
-        server->state = SERVER_STARTING;
-        int r = subscribe(ctx, server);
-        if (server->state != SERVER_STARTING) { /* stopped meanwhile */
+        bool stopped = server->state != SERVER_STARTING;
+        if (r >= 0)
                 unsubscribe(server);
-                return r < 0 ? r : cel_fail(ctx, CEL_ECLOSED, "the server was stopped while it started");
-        }
-        server->state = r < 0 ? SERVER_IDLE : SERVER_SERVING;
-        if (r < 0) { /* one queue may have delivered already when the next one was refused */
-                server->subscription = NULL;
-                turns_give_back_all(server);
-        }
-        return r;
+        server->subscription = NULL;
+        turns_give_back_all(server); /* one queue may have delivered already when the next one was refused */
+        enter(server, SERVER_STOPPED);
+        return stopped ? cel_fail(ctx, CEL_ECLOSED, "the server was stopped while it started") : r;
+}
+
+/* The bus has agreed, or its connection is gone, and intake with it. */
+static int stop(cel_ctx *ctx, cel_rpc_server *server)
+{
+        turns_give_back_all(server);
+        int r = server->driver->stop(ctx, server->subscription);
+        return r == CEL_ETIMEDOUT || r == CEL_ECANCELED ? r : 0;
 }
 
 int cel_rpc_server_stop(cel_ctx *ctx, cel_rpc_server *server)
 {
-        if (server->state != SERVER_STARTING && server->state != SERVER_SERVING)
-                return 0;
-        server->state = SERVER_STOPPED;
-        turns_give_back_all(server);
-        if (!server->subscription)
-                return 0;
-        int r = server->driver->stop(ctx, server->subscription);
-        return r == CEL_ETIMEDOUT || r == CEL_ECANCELED
-                       ? r
-                       : 0; /* else the connection is gone, and intake with it */
+        unsigned epoch = epoch_of(server);
+        int r = server->state == SERVER_NEW ? await_step(ctx, server, epoch, is_started, "start") : 0;
+
+        if (r < 0 || is_stopped(server, epoch))
+                return r;
+        if (server->state != SERVER_SERVING) { /* somebody else stops it, or it is not yet started */
+                if (server->state == SERVER_STARTING) {
+                        enter(server, SERVER_STOPPING);
+                        cel__interrupt_raise(server->starting);
+                }
+                return await_step(ctx, server, epoch, is_stopped, "stop");
+        }
+        enter(server, SERVER_STOPPING);
+        r = stop(ctx, server);
+        if (server->state == SERVER_STOPPING)
+                enter(server, SERVER_STOPPED);
+        return r;
 }
 
 int cel_rpc_server_wait(cel_ctx *ctx, cel_rpc_server *server)
 {
-        int r = cel_event_wait(ctx, server->idle);
+        unsigned epoch = epoch_of(server);
+        int r = await_step(ctx, server, epoch, is_stopped, "be stopped");
 
-        if (r >= 0 && server->state == SERVER_STOPPED) {
+        if (r >= 0 && server->epoch == epoch)
+                r = cel_event_wait(ctx, server->idle);
+        if (r >= 0 && server->epoch == epoch)
                 unsubscribe(server);
-                server->state = SERVER_IDLE;
-        }
         return r;
 }
 
 int cel_rpc_server_drain(cel_ctx *ctx, cel_rpc_server *server)
 {
+        if (server->state == SERVER_NEW)
+                return 0;
         int r = cel_rpc_server_stop(ctx, server);
 
         if (r >= 0)
@@ -142,6 +258,11 @@ int cel_rpc_server_drain(cel_ctx *ctx, cel_rpc_server *server)
         cel_rpc_server_wait(ctx, server);
         ctx->shields--;
         return cel_fail(ctx, r, "handlers were cancelled when the time to drain was over");
+}
+
+void cel_rpc_server_reset(cel_rpc_server *server)
+{
+        cel__seen_clear(server->missing);
 }
 
 /* Cancelled or not, it ends in good order, for which there is only so much time. */
@@ -173,8 +294,8 @@ static void destroy(cel_rpc_server *server)
         if (server->scope)
                 cel__scope_free(server->scope);
         cel_future_unref(server->freed);
-        if (server->idle)
-                cel_event_free(server->idle);
+        cel_event_free(server->idle);
+        cel_event_free(server->moved);
         cel__seen_free(server->seen);
         cel__seen_free(server->missing);
         free(server->asked);
@@ -188,7 +309,7 @@ static int keep(cel_ctx *ctx, void *arg)
         cel_transport *transport = server->transport;
 
         cel_await(ctx, server->freed, NULL); /* or the runtime ends */
-        server->state = SERVER_STOPPED;
+        enter(server, SERVER_STOPPED);
         turns_give_back_all(server);
         cel_scope_cancel(server->scope);
         ctx->shields++;
@@ -206,7 +327,7 @@ cel_rpc_server *cel_rpc_server_free(cel_rpc_server *server)
 {
         if (!server)
                 return NULL;
-        server->state = SERVER_STOPPED;
+        enter(server, SERVER_STOPPED);
         turns_give_back_all(server);
         unsubscribe(server);
         if (server->keeper_ended)
@@ -252,6 +373,8 @@ static int make_parts(cel_rpc_server *server, cel_runtime *runtime)
                 r = cel_future_new(&server->freed);
         if (r >= 0)
                 r = cel_event_new(&server->idle);
+        if (r >= 0)
+                r = cel_event_new(&server->moved);
         if (r >= 0)
                 r = cel__seen_new(SEEN_IDS_MAX, SEEN_MS_MAX, &server->seen);
         if (r >= 0)

@@ -18,6 +18,7 @@
 #include "base/seen.h"
 #include "base/uuid.h"
 #include "driver/driver.h"
+#include "rt/ctx.h"
 #include "rt/loop.h"
 #include "wire/request.h"
 
@@ -40,7 +41,14 @@ typedef struct lane {
         cel__list turn;    /* in server->turns while it could begin its next one */
 } lane;
 
-typedef enum server_state { SERVER_IDLE, SERVER_STARTING, SERVER_SERVING, SERVER_STOPPED } server_state;
+/* In this order. From SERVER_STOPPED, it can be started again. */
+typedef enum server_state {
+        SERVER_NEW,
+        SERVER_STARTING,
+        SERVER_SERVING,
+        SERVER_STOPPING,
+        SERVER_STOPPED,
+} server_state;
 
 struct cel_rpc_server {
         cel_transport *transport;  /* borrowed, and held */
@@ -57,8 +65,11 @@ struct cel_rpc_server {
         size_t bytes_max, bytes; /* of the bodies of requests that are kept */
 
         server_state state;
-        void *subscription;     /* the driver's; NULL before the first start and after the end */
-        char fanout_queue[512]; /* made at each start */
+        unsigned epoch;           /* how often it was started */
+        cel_event *moved;         /* owned; set for a moment when the state changes */
+        cel__interrupt *starting; /* borrowed; of whoever starts it, or NULL */
+        void *subscription;       /* the driver's; NULL before the first start and after the end */
+        char fanout_queue[512];   /* made at each start */
 
         cel_scope *scope; /* owned; of the handlers */
         bool scope_canceled;

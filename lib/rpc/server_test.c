@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <celadon/executor.h>
+#include <celadon/log.h>
 #include <celadon/sync.h>
 #include <stdio.h>
 #include <string.h>
@@ -435,6 +436,159 @@ TEST(a_server_that_stops_gives_back_what_waits_and_lets_handlers_end)
         CHECK_INT(w.bus.published_n, 1);
         CHECK(w.bus.subscriptions[0].gone);
         CHECK_STR(w.bus.deleted, w.bus.subscriptions[0].queues[2]);
+        world_fini(&w);
+}
+
+TEST(whoever_stops_and_waits_before_the_start_waits_for_it)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", world_make_server, &w), 0);
+        cel_task *waiter = fixture_spawn(&w.f, "waiter", wait_end, &w);
+        cel_task *stopper = fixture_spawn(&w.f, "stopper", stop, &w);
+        CHECK_PENDING(waiter);
+        CHECK_PENDING(stopper);
+        CHECK_INT(cel_future_new(&w.bus.up), 0);
+        cel_task *starter = fixture_spawn(&w.f, "starter", world_start_server, &w);
+        CHECK_PENDING(stopper); /* it came before, and does not end what it waits for */
+        cel_future_complete(w.bus.up, 0, NULL);
+        fixture_settle(&w.f);
+        CHECK_RESULT(starter, 0);
+        CHECK_RESULT(stopper, 0);
+        CHECK_RESULT(waiter, 0);
+        CHECK(w.bus.subscriptions[0].stopped && w.bus.subscriptions[0].gone);
+        world_fini(&w);
+}
+
+TEST(a_wait_ends_when_somebody_has_stopped_the_server_and_its_handlers_have_ended)
+{
+        world w;
+
+        world_init(&w);
+        world_start(&w);
+        cel_task *waiter = fixture_spawn(&w.f, "waiter", wait_end, &w);
+        world_ask(&w, "slow", CALL);
+        CHECK_PENDING(waiter);
+        CHECK_RESULT(fixture_spawn(&w.f, "stopper", stop, &w), 0);
+        CHECK_PENDING(waiter);
+        world_open_gate(&w);
+        CHECK_RESULT(waiter, 0);
+        /* Once more, there is nothing to do. */
+        CHECK_RESULT(fixture_spawn(&w.f, "stopper", stop, &w), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "waiter", wait_end, &w), 0);
+        CHECK_INT(w.bus.subscriptions[0].stops, 1);
+        world_fini(&w);
+}
+
+TEST(a_server_is_stopped_once_however_many_want_it_and_started_again_only_then)
+{
+        world w;
+
+        world_init(&w);
+        world_start(&w);
+        CHECK_INT(cel_future_new(&w.bus.agrees), 0);
+        cel_task *first = fixture_spawn(&w.f, "first", stop, &w),
+                 *second = fixture_spawn(&w.f, "second", stop, &w),
+                 *starter = fixture_spawn(&w.f, "starter", world_start_server, &w);
+        CHECK_PENDING(first);
+        CHECK_PENDING(second);
+        CHECK_PENDING(starter);
+        cel_future_complete(w.bus.agrees, 0, NULL);
+        fixture_settle(&w.f);
+        CHECK_RESULT(first, 0);
+        CHECK_RESULT(second, 0);
+        CHECK_RESULT(starter, 0);
+        CHECK_INT(w.bus.subscriptions[0].stops, 1);
+        CHECK(!w.bus.subscriptions[1].stopped);
+        bus_deliver(&w.bus, 1, "{\"method\": \"add\"}", NULL);
+        CHECK_INT(w.called, 1);
+        world_fini(&w);
+}
+
+TEST(a_stop_ends_a_start_that_is_under_way)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_INT(cel_future_new(&w.bus.up), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", world_make_server, &w), 0);
+        cel_task *starter = fixture_spawn(&w.f, "starter", world_start_server, &w);
+        CHECK_RESULT(fixture_spawn(&w.f, "again", world_start_server, &w), CEL_EBUSY);
+        CHECK_RESULT(fixture_spawn(&w.f, "stopper", stop, &w), 0);
+        CHECK_RESULT(starter, CEL_ECLOSED);
+        CHECK_RESULT(fixture_spawn(&w.f, "waiter", wait_end, &w), 0);
+        w.bus.up = cel_future_unref(w.bus.up);
+        CHECK_RESULT(fixture_spawn(&w.f, "starter", world_start_server, &w), 0);
+        bus_deliver(&w.bus, 1, "{\"method\": \"add\"}", NULL);
+        CHECK_INT(w.called, 1);
+        world_fini(&w);
+}
+
+static void count_hangs(cel_log_level level, const char *line, void *arg)
+{
+        (void)level;
+        *(unsigned *)arg += strstr(line, "RPC-SERVER-HANGS") != NULL;
+}
+
+static int wait_40_s(cel_ctx *ctx, void *arg)
+{
+        CEL_WITHIN_MS(ctx, 40000);
+
+        return cel_rpc_server_wait(ctx, ((world *)arg)->server);
+}
+
+TEST(whoever_waits_long_for_a_stop_is_warned_and_leaves_at_its_deadline)
+{
+        unsigned hangs = 0;
+        world w;
+
+        world_init(&w);
+        world_start(&w);
+        cel_log_set_sink(count_hangs, &hangs);
+        cel_task *waiter = fixture_spawn(&w.f, "waiter", wait_40_s, &w);
+        fixture_advance_ms(&w.f, 29999);
+        CHECK_INT(hangs, 0);
+        fixture_advance_ms(&w.f, 1);
+        CHECK_INT(hangs, 1);
+        CHECK_PENDING(waiter);
+        fixture_advance_ms(&w.f, 10000);
+        CHECK_INT(hangs, 1); /* only once */
+        cel_log_set_sink(NULL, NULL);
+        CHECK_RESULT(waiter, CEL_ETIMEDOUT);
+        world_fini(&w);
+}
+
+TEST(a_server_that_was_never_started_has_nothing_to_drain)
+{
+        world w;
+
+        world_init(&w);
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", world_make_server, &w), 0);
+        CHECK_RESULT(fixture_spawn(&w.f, "drainer", drain, &w), 0);
+        world_fini(&w);
+}
+
+TEST(a_reset_has_the_server_try_queues_again_that_were_gone)
+{
+        world w;
+
+        world_init(&w);
+        world_start(&w);
+        for (int i = 0; i < BUS_MESSAGES_MAX; i++)
+                w.bus.outcomes[i] = CEL_EUNROUTABLE;
+        world_ask(&w, "add", CALL);
+        for (int i = 0; i < 10; i++)
+                fixture_advance_ms(&w.f, 7500);
+        CHECK_INT(cel_rpc_server_get_stats(w.server).replies_lost, 1);
+        unsigned published = w.bus.published_n;
+        world_ask(&w, "add", CALL);
+        CHECK_INT(w.bus.published_n, published);
+        cel_rpc_server_reset(w.server);
+        w.bus.outcomes[published] = 0;
+        world_ask(&w, "add", CALL);
+        CHECK_INT(w.bus.published_n, published + 1);
+        CHECK_INT(cel_rpc_server_get_stats(w.server).replies_lost, 2);
         world_fini(&w);
 }
 

@@ -72,9 +72,13 @@ static int bus_subscribe(cel_ctx *ctx, void *arg, const cel__subscription_option
 
 static int bus_stop(cel_ctx *ctx, void *subscription)
 {
-        (void)ctx;
-        ((bus_subscription *)subscription)->stopped = true;
-        return 0;
+        bus_subscription *s = subscription;
+
+        s->stops++;
+        int r = s->bus->agrees ? cel_await(ctx, s->bus->agrees, NULL) : 0;
+        if (r >= 0)
+                s->stopped = true;
+        return r;
 }
 
 static void bus_delete_queue(void *subscription, const char *queue)
@@ -148,6 +152,7 @@ void bus_fini(bus *b)
         CHECK(b->closed);
         cel_future_unref(b->up);
         cel_future_unref(b->confirms);
+        cel_future_unref(b->agrees);
 }
 
 unsigned bus_deliver(bus *b, unsigned subscription, const char *body, const char *expiration)

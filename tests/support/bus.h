@@ -20,6 +20,7 @@ typedef struct bus_subscription {
         struct bus *bus;
         cel__subscription_options options;
         char queues[BUS_QUEUES_MAX][256];
+        unsigned stops; /* how often that was asked for */
         bool stopped, gone;
 } bus_subscription;
 
@@ -30,7 +31,8 @@ typedef struct bus {
         unsigned connects_failing;            /* attempts to connect, at once */
         char declared[BUS_MESSAGES_MAX][300]; /* "exchange", "exchange (fanout)" or "exchange queue" */
         unsigned declared_n;
-        char deleted[256]; /* the last queue that was */
+        cel_future *agrees; /* stopping waits for it; NULL: it need not */
+        char deleted[256];  /* the last queue that was */
         bus_subscription subscriptions[BUS_SUBSCRIPTIONS_MAX];
         unsigned subscriptions_n;
 
