@@ -39,11 +39,13 @@ typedef struct rabbit {
         bool closed;
         cel__loop *loop;              /* borrowed */
         cel__amqp *publishing;        /* owned */
-        cel__amqp *consuming;         /* owned; NULL until something is declared or consumed */
+        cel__amqp *consuming;         /* owned; NULL until a queue is declared or consumed */
         cel__amqp_channel *publishes; /* borrowed, of `publishing` */
         cel__amqp_channel
                 *declares; /* borrowed, of `consuming`: the broker may stop reading from the other one */
-        cel__url *url;     /* owned */
+        /* Borrowed, of `publishing`; NULL until an exchange is declared while there is no other connection. */
+        cel__amqp_channel *declares_exchanges;
+        cel__url *url; /* owned */
         cel__driver_settings settings;
 } rabbit;
 
@@ -244,11 +246,24 @@ static int want_consuming(cel_ctx *ctx, rabbit *bus)
         return r;
 }
 
+/* Whoever only publishes to exchanges does not need the other connection. */
+static int declare_exchange(cel_ctx *ctx, rabbit *bus, const cel_queue *exchange)
+{
+        int r = bus->declares_exchanges
+                        ? 0
+                        : cel__amqp_channel_open(ctx, bus->publishing, &(cel__amqp_channel_options){0},
+                                                 &bus->declares_exchanges);
+
+        return r < 0 ? r : cel__amqp_declare(ctx, bus->declares_exchanges, exchange);
+}
+
 static int rabbit_declare(cel_ctx *ctx, void *bus, const cel_queue *queue)
 {
         rabbit *rb = bus;
-        int r = want_consuming(ctx, rb);
 
+        if (!queue->name && !rb->consuming)
+                return declare_exchange(ctx, rb, queue);
+        int r = want_consuming(ctx, rb);
         return r < 0 ? r : cel__amqp_declare(ctx, rb->declares, queue);
 }
 
@@ -260,6 +275,8 @@ static void rabbit_forget(void *bus, const cel_queue *queue)
                 cel__misuse("a queue is forgotten on the loop that the transport was opened on");
         if (rb->declares)
                 cel__amqp_forget(rb->declares, queue);
+        if (rb->declares_exchanges)
+                cel__amqp_forget(rb->declares_exchanges, queue);
 }
 
 static int rabbit_publish(cel_ctx *ctx, void *bus, const cel_message *message, unsigned flags)

@@ -370,6 +370,13 @@ class Vhost:
         return _listen(connect(self.broker.port, self.name), 'amq.rabbitmq.trace', 'publish.#', 'message for',
                        lambda message: message.headers['routing_keys'])
 
+    def connections(self):
+        """The connections to this virtual host, by what their programs call them."""
+        rows = self.broker.evaluate_json(
+            '[[V, N] || [{_, V}, {_, P}] <- rabbit_networking:connection_info_all([vhost, client_properties]), '
+            '{<<"connection_name">>, _, N} <- P]')
+        return [name for vhost, name in rows if vhost == self.name]
+
     def close_connections(self):
         """Close all connections to this virtual host, as an administrator may."""
         self.broker.evaluate(f'rabbit_connection_tracking:close_connections('
