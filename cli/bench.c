@@ -18,7 +18,7 @@ static const char usage[] =
         "and print\n"
         "one JSON object: calls a second, median and 99th percentile in µs, CPU µs of this process for each "
         "call,\n"
-        "caller and server together. E is green (if not given), threads or inline.\n"
+        "caller and server together. E is green (if not given), threads, blocking or inline.\n"
         "Exit status: 0 success, 2 a call timed out, 3 no way to the bus, 64 usage.\n";
 
 enum { SAMPLES_MAX = 4000000 };
@@ -151,19 +151,59 @@ static int bench(cel_ctx *ctx, job *j, cel_executor *executor)
         return r < 0 ? r : drained;
 }
 
+static const struct {
+        const char *name;
+        cel_executor_kind kind;
+} kinds[] = {
+        {"green", CEL_EXECUTOR_GREEN},
+        {"threads", CEL_EXECUTOR_THREADS},
+        {"blocking", CEL_EXECUTOR_BLOCKING},
+        {"inline", CEL_EXECUTOR_INLINE},
+};
+
+/* The kind of executor with this name; -1: there is none. */
+static int find_kind(const char *name)
+{
+        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+                if (strcmp(kinds[i].name, name) == 0)
+                        return (int)kinds[i].kind;
+        return -1;
+}
+
+/* A blocking executor needs somebody who runs its jobs. */
+static int run_jobs(cel_ctx *ctx, void *executor)
+{
+        return cel_executor_run(ctx, executor);
+}
+
+static int bench_beside_jobs(cel_ctx *ctx, job *j, cel_executor *executor)
+{
+        cel_scope *scope;
+        int r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope);
+
+        if (r < 0)
+                return r;
+        r = cel_spawn(ctx, scope, "jobs", run_jobs, executor, NULL);
+        if (r >= 0)
+                r = bench(ctx, j, executor);
+        cel_executor_cancel(executor);
+        cel_scope_close(ctx, scope);
+        return r;
+}
+
 static int with_executor(cel_ctx *ctx, job *j)
 {
-        bool threads = strcmp(j->executor, "threads") == 0;
-        const cel_executor_options options = {.kind = threads ? CEL_EXECUTOR_THREADS : CEL_EXECUTOR_INLINE,
+        const cel_executor_options options = {.kind = (cel_executor_kind)find_kind(j->executor),
                                               .waiting_max = (unsigned)j->concurrency};
         cel_executor *executor;
 
-        if (strcmp(j->executor, "green") == 0)
+        if (options.kind == CEL_EXECUTOR_GREEN) /* the server's own way */
                 return bench(ctx, j, NULL);
         int r = cel_executor_open(ctx, &options, &executor);
         if (r < 0)
                 return r;
-        r = bench(ctx, j, executor);
+        r = options.kind == CEL_EXECUTOR_BLOCKING ? bench_beside_jobs(ctx, j, executor)
+                                                  : bench(ctx, j, executor);
         cel_executor_close(ctx, executor);
         return r;
 }
@@ -207,8 +247,7 @@ static bool read_flag(void *arg, int flag)
                 return cli_read_number(optarg, 0, 16 << 20, &j->size);
         case 'e':
                 j->executor = optarg;
-                return strcmp(optarg, "green") == 0 || strcmp(optarg, "threads") == 0 ||
-                       strcmp(optarg, "inline") == 0;
+                return find_kind(optarg) >= 0;
         default:
                 return false;
         }

@@ -99,7 +99,7 @@ def test_help():
 
 
 def test_bench(bus):
-    for executor in 'green', 'threads', 'inline':
+    for executor in 'green', 'threads', 'blocking', 'inline':
         done = run_program('bench', 'rpc', '--url', bus.url(), '--seconds', '0.3', '--concurrency', '8', '--executor', executor)
         result = json.loads(done.stdout)
         assert done.returncode == 0 and result['concurrency'] == 8 and result['calls'] > 0
