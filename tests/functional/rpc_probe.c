@@ -2,13 +2,15 @@
  *
  * A service as others write them, for the functional tests; the public API is all it sees.
  *
- *     rpc_probe server URL EXCHANGE TOPIC SERVER    prints "ready", and serves until SIGTERM
- *     rpc_probe client URL EXCHANGE TOPIC           does what each line of standard input says, all at once, and prints
- *                                                   a line for each; ends with the input
+ *     rpc_probe server URL EXCHANGE TOPIC SERVER [special]
+ *                                             prints "ready", and serves until SIGTERM; a special server has a serializer,
+ *                                             and lets only those methods be called that are exposed
+ *     rpc_probe client URL EXCHANGE TOPIC     does what each line of standard input says, all at once, and prints
+ *                                             a line for each; ends with the input
  *
  * A line is an object: {"id": …, "do": "call" or "cast", "method", "args", "context", "server", "exchange", "topic",
- * "namespace", "version", "cap", "timeout_ms", "monitor_s", "retry", "mandatory", "fanout"}; the answer has "id" and
- * either "result" or "error". */
+ * "namespace", "version", "cap", "timeout_ms", "monitor_s", "retry", "mandatory", "fanout", "serializer": use one,
+ * "allowed": modules}; the answer has "id" and either "result" or "error". */
 #include <celadon/celadon.h>
 
 #include <stdio.h>
@@ -23,12 +25,57 @@ static void print_line(json_t *json)
         json_decref(json);
 }
 
-/* --- Server ----------------------------------------------------------------------------------- */
-
 static json_t *copy(const json_t *json)
 {
         return json_incref((json_t *)(uintptr_t)json);
 }
+
+/* --- A serializer, as parts/rpc.py has one ---------------------------------------------------- */
+
+static int wrap(cel_ctx *ctx, void *arg, const json_t *context, json_t *entity, json_t **ret_entity)
+{
+        (void)ctx, (void)arg;
+        *ret_entity = json_pack("{s:O, s:O?}", "wrapped", entity, "for", json_object_get(context, "user"));
+        return 0;
+}
+
+static int unwrap(cel_ctx *ctx, void *arg, const json_t *context, json_t *entity, json_t **ret_entity)
+{
+        const json_t *wrapped = json_object_get(entity, "wrapped");
+
+        (void)ctx, (void)arg, (void)context;
+        *ret_entity = copy(wrapped ? wrapped : entity);
+        return 0;
+}
+
+static json_t *with_mark(const json_t *context, const char *mark)
+{
+        json_t *marked = json_copy((json_t *)(uintptr_t)context);
+
+        json_object_set_new(marked, mark, json_true());
+        return marked;
+}
+
+static int mark_serialized(cel_ctx *ctx, void *arg, json_t *context, json_t **ret_context)
+{
+        (void)ctx, (void)arg;
+        *ret_context = with_mark(context, "serialized");
+        return 0;
+}
+
+static int mark_deserialized(cel_ctx *ctx, void *arg, json_t *context, json_t **ret_context)
+{
+        (void)ctx, (void)arg;
+        *ret_context = with_mark(context, "deserialized");
+        return 0;
+}
+
+static const cel_serializer serializer = {.serialize_entity = wrap,
+                                          .deserialize_entity = unwrap,
+                                          .serialize_context = mark_serialized,
+                                          .deserialize_context = mark_deserialized};
+
+/* --- Server ----------------------------------------------------------------------------------- */
 
 static int echo(cel_ctx *ctx, cel_request *q)
 {
@@ -88,6 +135,26 @@ static int exit_at_once(cel_ctx *ctx, cel_request *q)
         abort();
 }
 
+static bool is_dynamic(const cel_endpoint *endpoint, const char *method)
+{
+        (void)endpoint;
+        return strncmp(method, "dyn_", 4) == 0 || strncmp(method, "_dyn", 4) == 0;
+}
+
+static int tell(cel_ctx *ctx, cel_request *q)
+{
+        (void)ctx;
+        return cel_request_reply(
+                q, json_pack("{s:s, s:O?}", "method", cel_request_method(q), "args", cel_request_args(q)));
+}
+
+static const cel_method exposed_methods[] = {{.name = "echo", .fn = echo, .exposed = true},
+                                             {.name = "context", .fn = context, .exposed = true},
+                                             {.name = "fail", .fn = fail, .exposed = true},
+                                             {.name = "_hidden", .fn = echo, .exposed = true},
+                                             {.name = "who", .fn = who},
+                                             {0}};
+
 static const cel_method methods[] = {{.name = "echo", .fn = echo},
                                      {.name = "wait", .fn = wait_seconds},
                                      {.name = "fail", .fn = fail},
@@ -107,7 +174,14 @@ static int serve(cel_ctx *ctx, void *arg)
                 {.version = "1.3", .methods = methods},
                 {.name_space = "ns", .version = "2.0", .methods = methods, .legacy_name_spaces = legacy},
                 {.name_space = "late", .methods = methods, .ack_late = true},
+                {.name_space = "dyn", .lookup = is_dynamic, .dynamic = {.fn = tell}},
         };
+        const cel_endpoint special = {.methods = exposed_methods};
+        const cel_rpc_server_options usual = {.endpoints = endpoints, .endpoints_n = 4, .ping = true},
+                                     specially = {.endpoints = &special,
+                                                  .endpoints_n = 1,
+                                                  .access_policy = cel_rpc_access_explicit,
+                                                  .serializer = &serializer};
         const cel_target target = {.exchange = argv[1], .topic = argv[2], .server = argv[3]};
         cel_auto(cel_transport) *bus = NULL;
         cel_auto(cel_rpc_server) *server = NULL;
@@ -116,10 +190,7 @@ static int serve(cel_ctx *ctx, void *arg)
         int r = cel_transport_open(ctx, argv[0], &bus);
 
         if (r >= 0)
-                r = cel_rpc_server_new(
-                        ctx, bus, &target,
-                        &(cel_rpc_server_options){.endpoints = endpoints, .endpoints_n = 3, .ping = true},
-                        &server);
+                r = cel_rpc_server_new(ctx, bus, &target, argv[4] ? &specially : &usual, &server);
         if (r >= 0)
                 r = cel_rpc_server_start(ctx, server);
         if (r < 0)
@@ -160,15 +231,28 @@ static json_t *describe(cel_ctx *ctx, int r, json_t *result)
         if (!e)
                 return json_pack("{s:{s:s, s:s}}", "error", "code", cel_error_name(r), "text",
                                  cel_ctx_error_text(ctx, r));
-        return json_pack("{s:{s:s, s:s, s:s, s:s, s:O*, s:O*, s:O*}}", "error", "code", cel_error_name(r),
-                         "class", e->class_name, "module", e->module, "message", e->message, "args", e->args,
-                         "kwargs", e->kwargs, "tb", e->traceback);
+        return json_pack("{s:{s:s, s:s, s:s, s:s, s:O*, s:O*, s:O*, s:b}}", "error", "code",
+                         cel_error_name(r), "class", e->class_name, "module", e->module, "message",
+                         e->message, "args", e->args, "kwargs", e->kwargs, "tb", e->traceback, "allowed",
+                         e->allowed);
+}
+
+enum { MODULES_MAX = 8 };
+
+static const char *const *read_modules(const json_t *json, const char *modules[MODULES_MAX])
+{
+        const json_t *listed = json_object_get(json, "allowed");
+
+        for (size_t i = 0; i < json_array_size(listed) && i < MODULES_MAX; i++)
+                modules[i] = json_string_value(json_array_get(listed, i));
+        return listed ? modules : NULL;
 }
 
 static int carry_out(cel_ctx *ctx, void *arg)
 {
         order *o = arg;
         const json_t *j = o->json;
+        const char *allowed[MODULES_MAX + 1] = {NULL};
         cel_rpc_options options = {.exchange = text(j, "exchange"),
                                    .topic = text(j, "topic"),
                                    .server = text(j, "server"),
@@ -180,7 +264,9 @@ static int carry_out(cel_ctx *ctx, void *arg)
                                    .retry = (int)number(j, "retry"),
                                    .mandatory = choice(j, "mandatory"),
                                    .fanout = choice(j, "fanout"),
-                                   .context = json_object_get(j, "context")};
+                                   .context = json_object_get(j, "context"),
+                                   .serializer = choice(j, "serializer") == CEL_YES ? &serializer : NULL,
+                                   .allowed_remote_exmods = read_modules(j, allowed)};
         json_t *args = copy(json_object_get(j, "args")), *result = NULL;
         int r = strcmp(text(j, "do"), "call") == 0
                         ? cel_rpc_call(ctx, o->client, &options, text(j, "method"), args, &result)
@@ -248,7 +334,7 @@ static int be_client(cel_ctx *ctx, void *arg)
 
 int main(int argc, char **argv)
 {
-        if (argc == 6 && strcmp(argv[1], "server") == 0)
+        if ((argc == 6 || argc == 7) && strcmp(argv[1], "server") == 0)
                 return cel_main(serve, argv + 2);
         if (argc == 5 && strcmp(argv[1], "client") == 0)
                 return cel_main(be_client, argv + 2);

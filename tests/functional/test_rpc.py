@@ -31,6 +31,7 @@ VALUES = {
 
 CONTEXT = {'user': 'alice', 'request_id': 'req-1', 'roles': ['admin', 'member'], 'is_admin': True, 'nested': {'a': None}}
 
+NO_METHOD = 'Endpoint does not support RPC method {}'
 VERSION = 'Endpoint does not support RPC version {}. Attempted method: {}'
 
 # What is called, with which options, and what comes of it.
@@ -45,8 +46,8 @@ CASES = {
     'namespace': (dict(method='echo', args={'msg': 1}, namespace='ns', version='2.0'), Outcome(1)),
     'legacy-namespace': (dict(method='echo', args={'msg': 1}, namespace='old', version='2.0'), Outcome(1)),
     'other-namespace': (dict(method='echo', namespace='no'), Outcome(error=('UnsupportedVersion', VERSION.format('1.0', 'echo')))),
-    'no-method': (dict(method='nope'), Outcome(error=('NoSuchMethod', 'Endpoint does not support RPC method nope'))),
-    'hidden-method': (dict(method='_hidden'), Outcome(error=('NoSuchMethod', 'Endpoint does not support RPC method _hidden'))),
+    'no-method': (dict(method='nope'), Outcome(error=('NoSuchMethod', NO_METHOD.format('nope')))),
+    'hidden-method': (dict(method='_hidden'), Outcome(error=('NoSuchMethod', NO_METHOD.format('_hidden')))),
     'capped': (dict(method='echo', version='1.3', cap='1.2'), Outcome(error='refused')),
     'below-the-cap': (dict(method='echo', version='1.1', cap='1.2'), Outcome(None)),
     'fanout-call': (dict(method='echo', fanout=True), Outcome(error='refused')),
@@ -62,6 +63,19 @@ CASES = {
     'nobody': (dict(method='echo', topic='nobody', timeout_ms=700), Outcome(error='timeout')),
     'nobody-mandatory': (dict(method='echo', topic='nobody', mandatory=True, timeout_ms=10000), Outcome(error='unroutable')),
     'mandatory': (dict(method='echo', args={'msg': 1}, mandatory=True), Outcome(1)),
+    'ping': (dict(method='oslo_rpc_server_ping'), Outcome('pong')),
+    'dynamic': (dict(method='dyn_x', args={'a': 1}, namespace='dyn'), Outcome({'method': 'dyn_x', 'args': {'a': 1}})),
+    'no-dynamic-method': (dict(method='echo', namespace='dyn'), Outcome(error=('NoSuchMethod', NO_METHOD.format('echo')))),
+    'hidden-dynamic': (dict(method='_dyn', namespace='dyn'), Outcome(error=('NoSuchMethod', NO_METHOD.format('_dyn')))),
+    'exposed': (dict(method='_hidden', special=True, serializer=True, args={'msg': 1}), Outcome(1)),
+    'not-exposed': (dict(method='who', special=True, serializer=True), Outcome(error=('NoSuchMethod', NO_METHOD.format('who')))),
+    'serializers': (dict(method='echo', args={'msg': VALUES['nested']}, special=True, serializer=True), Outcome(VALUES['nested'])),
+    'serializer-of-the-server': (dict(method='echo', args={'msg': 1}, special=True, context={'user': 'alice'}),
+                                 Outcome({'wrapped': 1, 'for': 'alice'})),
+    'serializer-of-the-caller': (dict(method='echo', args={'msg': None}, serializer=True, context=CONTEXT), Outcome(None)),
+    'serialized-context': (dict(method='context', serializer=True, context=CONTEXT), Outcome({**CONTEXT, 'serialized': True})),
+    'deserialized-context': (dict(method='context', special=True, serializer=True, context=CONTEXT),
+                             Outcome({**CONTEXT, 'serialized': True, 'deserialized': True})),
 }
 
 
@@ -76,7 +90,9 @@ def bus(broker):
 def server(request, bus):
     server = SERVERS[request.param](bus, f'topic-{request.param}', 's1')
     server.topic = f'topic-{request.param}'
+    special = SERVERS[request.param](bus, f'{server.topic}-special', 's1', special=True)
     yield server
+    special.close()
     server.close()
 
 
@@ -90,7 +106,8 @@ def caller(request, bus, server):
 @pytest.mark.parametrize('case', list(CASES))
 def test_call(caller, server, case):
     order, expected = CASES[case]
-    outcome = caller.call(**order)
+    to = {'topic': f'{server.topic}-special'} if order.get('special') else {}
+    outcome = caller.call(**{**{key: value for key, value in order.items() if key != 'special'}, **to})
     assert outcome == expected
     assert type(outcome.result) is type(expected.result)
 
@@ -168,6 +185,28 @@ def test_an_error_has_all_that_python_sent(bus):
     finally:
         caller.close()
         server.close()
+
+
+@pytest.mark.parametrize('kind', list(SERVERS))
+def test_errors_of_allowed_modules_are_told_from_others(bus, kind):
+    modules = ['oslo_messaging.exceptions', 'no.such.module']
+    topic = f'allowed-{kind}'
+    server = SERVERS[kind](bus, topic, 's1')
+    caller, python, wary = CCaller(bus, topic), PythonCaller(bus, topic, allowed=modules), PythonCaller(bus, topic)
+    try:
+        for module, cls, allowed, anyway in [('builtins', 'ValueError', True, True),
+                                             ('oslo_messaging.exceptions', 'MessageDeliveryFailure', True, False),
+                                             ('oslo_messaging', 'MessageDeliveryFailure', False, False),
+                                             ('nova.exception', 'NotFound', False, False)]:
+            args = {'cls': cls, 'module': module, 'message': 'no'}
+            listed = caller.raw(caller.begin('fail', args, allowed=modules))['error']
+            unlisted = caller.raw(caller.begin('fail', args))['error']
+            assert (listed['class'], listed['module'], listed['message']) == (cls, module, 'no')
+            assert (listed['allowed'], unlisted['allowed']) == (allowed, anyway)
+            assert (python.makes_again('fail', args), wary.makes_again('fail', args)) == (allowed, anyway)
+    finally:
+        for part in caller, python, wary, server:
+            part.close()
 
 
 def test_many_calls_at_once_get_their_own_replies(caller, server):

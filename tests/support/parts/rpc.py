@@ -33,11 +33,27 @@ def _probe():
     return str(pathlib.Path(program()).parent / 'tests' / 'rpc_probe')
 
 
+class Serializer(oslo_messaging.NoOpSerializer):
+    """As rpc_probe has one."""
+
+    def serialize_entity(self, ctxt, entity):
+        return {'wrapped': entity, 'for': ctxt.get('user')}
+
+    def deserialize_entity(self, ctxt, entity):
+        return entity['wrapped'] if isinstance(entity, dict) and 'wrapped' in entity else entity
+
+    def serialize_context(self, ctxt):
+        return {**ctxt, 'serialized': True}
+
+    def deserialize_context(self, ctxt):
+        return {**ctxt, 'deserialized': True}
+
+
 class CServer:
-    def __init__(self, bus, topic, server, **options):
+    def __init__(self, bus, topic, server, special=False, **options):
         self.notes = Feed('notes of a C server')
         self.log = Feed('log of a C server')
-        self._process = process.spawn([_probe(), 'server', bus.url(**options), EXCHANGE, topic, server],
+        self._process = process.spawn([_probe(), 'server', bus.url(**options), EXCHANGE, topic, server] + ['special'] * special,
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                       errors='replace')
         self._readers = [process.follow(self._process.stdout, self._take),
@@ -98,15 +114,45 @@ class _Endpoint:
         self._notes.append(text)
 
 
+class _DynamicEndpoint:
+    target = oslo_messaging.Target(namespace='dyn')
+
+    def __getattr__(self, name):
+        if not name.startswith(('dyn_', '_dyn')):
+            raise AttributeError(name)
+        return lambda ctxt, **args: {'method': name, 'args': args}
+
+
+class _SpecialEndpoint(_Endpoint):
+    @oslo_messaging.expose
+    def echo(self, ctxt, msg=None):
+        return msg
+
+    @oslo_messaging.expose
+    def context(self, ctxt):
+        return super().context(ctxt)
+
+    @oslo_messaging.expose
+    def _hidden(self, ctxt, msg=None):
+        return msg
+
+
 class PythonServer:
-    def __init__(self, bus, topic, server, **options):
+    def __init__(self, bus, topic, server, special=False, **options):
         self.notes = Feed('notes of a Python server')
         self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=bus.url(**options))
         endpoints = [_Endpoint(server, self.notes, version='1.3'),
-                     _Endpoint(server, self.notes, namespace='ns', version='2.0', legacy_namespaces=['old'])]
+                     _Endpoint(server, self.notes, namespace='ns', version='2.0', legacy_namespaces=['old']),
+                     _DynamicEndpoint()]
+        how = {'access_policy': dispatcher.DefaultRPCAccessPolicy}
+        if special:
+            endpoints = [_SpecialEndpoint(server, self.notes)]
+            how = {'access_policy': dispatcher.ExplicitRPCAccessPolicy, 'serializer': Serializer()}
+        cfg.CONF.register_opts(dispatcher._dispatcher_opts)
+        cfg.CONF.set_override('rpc_ping_enabled', True)
         self._server = oslo_messaging.get_rpc_server(
             self._transport, oslo_messaging.Target(exchange=EXCHANGE, topic=topic, server=server), endpoints,
-            executor='threading', access_policy=dispatcher.DefaultRPCAccessPolicy)
+            executor='threading', **how)
         self._server.start()
 
     def close(self):
@@ -174,17 +220,19 @@ class CCaller:
 
 
 class PythonCaller:
-    def __init__(self, bus, topic, **options):
-        self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=bus.url(**options))
-        self._client = oslo_messaging.get_rpc_client(self._transport,
-                                                     oslo_messaging.Target(exchange=EXCHANGE, topic=topic))
+    def __init__(self, bus, topic, allowed=None, **options):
+        target = oslo_messaging.Target(exchange=EXCHANGE, topic=topic)
+        self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=bus.url(**options), allowed_remote_exmods=allowed)
+        self._client = oslo_messaging.get_rpc_client(self._transport, target)
+        self._serializing = oslo_messaging.get_rpc_client(self._transport, target, serializer=Serializer())
 
     def _prepare(self, server=None, exchange=None, topic=None, namespace=None, version=None, cap=None, timeout_ms=None,
-                 monitor_s=None, mandatory=None, fanout=None):
+                 monitor_s=None, mandatory=None, fanout=None, serializer=False):
         given = {'server': server, 'exchange': exchange, 'topic': topic, 'namespace': namespace, 'version': version,
                  'version_cap': cap, 'timeout': timeout_ms / 1000 if timeout_ms else None, 'call_monitor_timeout': monitor_s,
                  'fanout': fanout, 'transport_options': oslo_messaging.TransportOptions(at_least_once=True) if mandatory else None}
-        return self._client.prepare(**{key: value for key, value in given.items() if value is not None})
+        client = self._serializing if serializer else self._client
+        return client.prepare(**{key: value for key, value in given.items() if value is not None})
 
     def _outcome(self, action):
         try:
@@ -202,6 +250,16 @@ class PythonCaller:
 
     def call(self, method, args=None, context=None, **options):
         return self._outcome(lambda: self._prepare(**options).call(context or {}, method, **(args or {})))
+
+    def makes_again(self, method, args):
+        """Does a remote error come as what it was, and not as a RemoteError?"""
+        try:
+            self._client.call({}, method, **args)
+        except oslo_messaging.RemoteError:
+            return False
+        except Exception:
+            return True
+        raise AssertionError('no error came')
 
     def cast(self, method, args=None, context=None, **options):
         return self._outcome(lambda: self._prepare(**options).cast(context or {}, method, **(args or {})))
