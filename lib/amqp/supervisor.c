@@ -246,10 +246,10 @@ int conn_supervise(cel_ctx *ctx, void *arg)
                 }
                 if (amqp->closing || r == CEL_ECANCELED)
                         break;
-                tell_down(amqp, told);
                 if (tried > 0 && tried < amqp->url->hosts_n) /* another one may be up */
                         continue;
                 tried = 0;
+                tell_down(amqp, told);
                 r = back_off(ctx, amqp, &wait_ms);
         }
         if (amqp->stream && r != CEL_ECANCELED)
