@@ -8,9 +8,9 @@
  *     rpc_probe client URL EXCHANGE TOPIC     does what each line of standard input says, all at once, and prints
  *                                             a line for each; ends with the input
  *
- * A line is an object: {"id": …, "do": "call" or "cast", "method", "args", "context", "server", "exchange", "topic",
- * "namespace", "version", "cap", "timeout_ms", "monitor_s", "retry", "mandatory", "fanout", "serializer": use one,
- * "allowed": modules}; the answer has "id" and either "result" or "error". */
+ * A line is an object: {"id": …, "do": "call", "cast" or "notify", "method" (or the event type), "args", "context", "server",
+ * "exchange", "topic", "namespace", "version", "cap", "timeout_ms", "monitor_s", "retry", "mandatory", "fanout", "serializer":
+ * use one, "allowed": modules}; the answer has "id", "ms" (how long it took) and either "result" or "error". */
 #include <celadon/celadon.h>
 
 #include <stdio.h>
@@ -203,6 +203,7 @@ static int serve(cel_ctx *ctx, void *arg)
 /* --- Client ----------------------------------------------------------------------------------- */
 
 typedef struct order {
+        cel_transport *bus;     /* borrowed */
         cel_rpc_client *client; /* borrowed */
         json_t *json;           /* owned */
 } order;
@@ -248,9 +249,25 @@ static const char *const *read_modules(const json_t *json, const char *modules[M
         return listed ? modules : NULL;
 }
 
-static int carry_out(cel_ctx *ctx, void *arg)
+static int notify(cel_ctx *ctx, const order *o)
 {
-        order *o = arg;
+        const json_t *j = o->json;
+        cel_notifier *notifier;
+        int r = cel_notifier_new(ctx, o->bus,
+                                 &(cel_notifier_options){.exchange = text(j, "exchange"),
+                                                         .publisher_id = "probe",
+                                                         .retry = (int)number(j, "retry")},
+                                 &notifier);
+
+        if (r < 0)
+                return r;
+        r = cel_notify(ctx, notifier, "info", text(j, "method"), copy(json_object_get(j, "args")), NULL);
+        cel_notifier_free(notifier);
+        return r;
+}
+
+static int carry_out_as(cel_ctx *ctx, const order *o, const char *what, json_t **ret_result)
+{
         const json_t *j = o->json;
         const char *allowed[MODULES_MAX + 1] = {NULL};
         cel_rpc_options options = {.exchange = text(j, "exchange"),
@@ -267,13 +284,25 @@ static int carry_out(cel_ctx *ctx, void *arg)
                                    .context = json_object_get(j, "context"),
                                    .serializer = choice(j, "serializer") == CEL_YES ? &serializer : NULL,
                                    .allowed_remote_exmods = read_modules(j, allowed)};
-        json_t *args = copy(json_object_get(j, "args")), *result = NULL;
-        int r = strcmp(text(j, "do"), "call") == 0
-                        ? cel_rpc_call(ctx, o->client, &options, text(j, "method"), args, &result)
-                        : cel_rpc_cast(ctx, o->client, &options, text(j, "method"), args);
+
+        if (strcmp(what, "notify") == 0)
+                return notify(ctx, o);
+        json_t *args = copy(json_object_get(j, "args"));
+        return strcmp(what, "call") == 0
+                       ? cel_rpc_call(ctx, o->client, &options, text(j, "method"), args, ret_result)
+                       : cel_rpc_cast(ctx, o->client, &options, text(j, "method"), args);
+}
+
+static int carry_out(cel_ctx *ctx, void *arg)
+{
+        order *o = arg;
+        json_t *result = NULL;
+        int64_t begun_ns = cel_ctx_now(ctx).ns;
+        int r = carry_out_as(ctx, o, text(o->json, "do"), &result);
         json_t *answer = describe(ctx, r, result);
 
-        json_object_set(answer, "id", json_object_get(j, "id"));
+        json_object_set(answer, "id", json_object_get(o->json, "id"));
+        json_object_set_new(answer, "ms", json_integer((cel_ctx_now(ctx).ns - begun_ns) / 1000000));
         print_line(answer);
         json_decref(o->json);
         free(o);
@@ -292,7 +321,7 @@ static int read_line(void *arg)
         return getline(&r->line, &r->bytes, stdin) > 0;
 }
 
-static int take_orders(cel_ctx *ctx, cel_rpc_client *client, cel_scope *scope)
+static int take_orders(cel_ctx *ctx, cel_transport *bus, cel_rpc_client *client, cel_scope *scope)
 {
         reading input = {0};
         int more = 0;
@@ -302,7 +331,7 @@ static int take_orders(cel_ctx *ctx, cel_rpc_client *client, cel_scope *scope)
         while (r >= 0 && (r = cel_offload(ctx, pool, read_line, &input, NULL, &more)) >= 0 && more) {
                 order *o = malloc(sizeof(*o));
 
-                *o = (order){.client = client, .json = json_loads(input.line, 0, NULL)};
+                *o = (order){.bus = bus, .client = client, .json = json_loads(input.line, 0, NULL)};
                 r = cel_spawn(ctx, scope, "order", carry_out, o, NULL);
         }
         free(input.line);
@@ -325,7 +354,7 @@ static int be_client(cel_ctx *ctx, void *arg)
                 r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope);
         if (r < 0)
                 return r;
-        r = take_orders(ctx, client, scope);
+        r = take_orders(ctx, bus, client, scope);
         cel_scope_close(ctx, scope);
         cel_rpc_client_free(client);
         cel_transport_close(ctx, bus);

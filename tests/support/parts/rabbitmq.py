@@ -44,6 +44,7 @@ class _Node:
 
     def __init__(self, **options):
         self.output = Feed('RabbitMQ')
+        self.started_at = None
         self._answers = Feed("RabbitMQ's shell")
         self._numbers = itertools.count(1)
         self._process = process.spawn([SERVER], owner=OWNER, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -56,7 +57,7 @@ class _Node:
     def wait_started(self):
         """Wait until it serves. If it does not, it is ended."""
         try:
-            self.output.first(lambda line: 'completed with' in line, 0, START_S, 'its start')
+            self.output.first(lambda line: self.started_at, 0, START_S, 'its start')
         except TookTooLong:
             self.end()
             raise RuntimeError('RabbitMQ does not start:\n' + '\n'.join(self.output.items())) from None
@@ -67,6 +68,9 @@ class _Node:
         self._process.stdin.flush()
         mark = f'{number} '  # one that came too late for whoever asked is not the answer to the next question
         return self._answers.first(lambda line: line.startswith(mark), begun, PATIENCE_S, expression).removeprefix(mark)
+
+    def signal_all(self, number):
+        os.killpg(self._process.pid, number)
 
     def end(self, *how):
         """End it; when this returns, all that it ever printed is in its output."""
@@ -80,21 +84,48 @@ class _Node:
             self.output.close()
             self._answers.close()
             return
+        if 'completed with' in line:
+            self.started_at = time.monotonic()
         self.output.append(line)
         if line.startswith('=== '):
             self._answers.append(line[4:])
 
 
+class Realm:
+    """What the nodes of a cluster share: where they find each other, and the cookie in their home."""
+
+    def __init__(self, settings='', arguments=''):
+        self.settings = settings  # lines of rabbitmq.conf
+        self.arguments = arguments  # Erlang's
+        self.epmd_port = process.free_port()
+        self.home = process.make_folder(OWNER)
+        self._epmd = None
+
+    def start(self):
+        if not self._epmd:
+            self._epmd = process.spawn(['epmd', '-port', str(self.epmd_port), '-address', '127.0.0.1'], owner=OWNER,
+                                       cwd=self.home, env={'PATH': '/usr/bin:/bin'})
+
+    def close(self):
+        if self._epmd:
+            process.end(self._epmd)
+        self._epmd = None
+
+
 class RabbitMQ:
     _numbers = itertools.count(1)
 
-    def __init__(self):
+    @classmethod
+    def new_name(cls):
+        return f'celadon-{os.getpid()}-{next(cls._numbers)}@localhost'
+
+    def __init__(self, name=None, realm=None):
         self._folder = process.make_folder(OWNER)
-        self._node = self._epmd = None
+        self._node = None
         self._shell_lock = threading.Lock()
         self._vhosts = itertools.count(1)
-        self._name = f'celadon-{os.getpid()}-{next(self._numbers)}@localhost'
-        self._epmd_port = process.free_port()
+        self.name = name or self.new_name()
+        self._realm = realm or Realm()
         self._dist_port = process.free_port()
         self.port = process.free_port()
         self.tls_port = process.free_port()
@@ -109,15 +140,24 @@ class RabbitMQ:
 
     def start(self):
         """Start it, for the first time or again on the same data, and wait until it serves."""
-        if not self._epmd:
-            self._epmd = process.spawn(['epmd', '-port', str(self._epmd_port), '-address', '127.0.0.1'], owner=OWNER,
-                                       cwd=self._folder, env=self._environment())
-        self._node = _Node(cwd=self._folder, env=self._environment())
-        self._node.wait_started()
+        self.begin_start()
+        self.wait_started()
         return self
+
+    def begin_start(self):
+        self._realm.start()
+        self._node = _Node(cwd=self._folder, env=self.environment())
+
+    def wait_started(self):
+        self._node.wait_started()
 
     def is_running(self):
         return self._node is not None and self._node.is_running()
+
+    @property
+    def started_at(self):
+        """When it began to serve, in time.monotonic()'s time."""
+        return self._node.started_at
 
     def stop(self):
         """Stop it as an administrator does: clients are told."""
@@ -127,12 +167,23 @@ class RabbitMQ:
         """kill -9."""
         self._node.end()
 
+    def sync(self):
+        """Have the names of its quorum queues written down. It does so after half a second or more; who is killed before
+        that starts them anew, empty and without a leader."""
+        self.evaluate('[dets:sync(Table) || Table <- dets:all()]')
+
+    def suspend(self):
+        """SIGSTOP: it is there, and does not answer, until resume()."""
+        self._node.signal_all(signal.SIGSTOP)
+
+    def resume(self):
+        self._node.signal_all(signal.SIGCONT)
+
     def close(self):
         if self._node:
             self._node.end()
-        if self._epmd:
-            process.end(self._epmd)
-        self._node = self._epmd = None
+        self._realm.close()
+        self._node = None
 
     def vhost(self):
         """A fresh, empty virtual host."""
@@ -174,16 +225,16 @@ class RabbitMQ:
         return _listen(connect(self.port, '/'), 'amq.rabbitmq.event', key, f'{key} of',
                        lambda message: (message.headers.get('queue'), message.headers.get('name')))
 
-    def _environment(self):
+    def environment(self):
         within = lambda name: os.path.join(self._folder, name)
         return {
             'PATH': '/usr/bin:/bin:/usr/sbin:/sbin',
             'LANG': 'C.UTF-8',
-            'HOME': within('home'),
-            'ERL_EPMD_PORT': str(self._epmd_port),
+            'HOME': self._realm.home,
+            'ERL_EPMD_PORT': str(self._realm.epmd_port),
             'ERL_EPMD_ADDRESS': '127.0.0.1',
             'RABBITMQ_ALLOW_INPUT': '1',
-            'RABBITMQ_NODENAME': self._name,
+            'RABBITMQ_NODENAME': self.name,
             'RABBITMQ_NODE_IP_ADDRESS': '127.0.0.1',
             'RABBITMQ_NODE_PORT': str(self.port),
             'RABBITMQ_DIST_PORT': str(self._dist_port),
@@ -194,7 +245,8 @@ class RabbitMQ:
             'RABBITMQ_GENERATED_CONFIG_DIR': within('generated'),
             'RABBITMQ_FEATURE_FLAGS_FILE': within('feature_flags'),
             'RABBITMQ_ENABLED_PLUGINS_FILE': within('plugins'),
-            'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '-kernel inet_dist_use_interface {127,0,0,1}',
+            'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '-kernel inet_dist_use_interface {127,0,0,1} '
+                                                   + self._realm.arguments,
         }
 
     def _write_files(self):
@@ -213,15 +265,14 @@ class RabbitMQ:
                              'auth_mechanisms.2 = AMQPLAIN\n'
                              'auth_mechanisms.3 = EXTERNAL\n'
                              'ssl_cert_login_from = common_name\n'
-                             'log.console = false\n',
+                             'log.console = false\n'
+                             + self._realm.settings,
         }
         for name, text in files.items():
             with open(os.path.join(self._folder, name), 'w', encoding='utf-8') as file:
                 file.write(text)
             process.give_to(OWNER, file.name)
-        home = os.path.join(self._folder, 'home')
-        os.mkdir(home)
-        process.give_to(OWNER, home, certificate, key, self.certificates.ca)
+        process.give_to(OWNER, certificate, key, self.certificates.ca)
 
 
 def connect(port, vhost):
