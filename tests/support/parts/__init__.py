@@ -5,6 +5,8 @@
     Publisher   oslo.messaging's own notifier
     Api         nginx in front of uWSGI in front of a small application; keeps what it gets, answers as it is told
     Bridge      `celadon bridge`, its configuration, its log and its exit status
+    Cluster     three nodes of it, in a module of its own
+    AmqpProxy   stands before a broker and cuts connections at chosen frames, in a module of its own (proxy)
     CServer, PythonServer, CCaller, PythonCaller    RPC, of both kinds
 
 Everything listens on 127.0.0.1, and ends when it is closed or when the program that started it ends, however that happens.
