@@ -85,7 +85,7 @@ struct cel__driver {
                        unsigned flags); /* as cel_publish() */
 
         /* Consume some queues. Waits: until the bus has agreed.
-         * Errors: as declare; CEL_ENOSUPPORT (the ctx of another loop, or of a thread); nothing is left behind then. */
+         * Errors: as declare, await_up; CEL_ENOSUPPORT (the ctx of another loop, or of a thread); nothing is left behind then. */
         int (*subscribe)(cel_ctx *ctx, void *bus, const cel__subscription_options *options,
                          void **ret_subscription);
 

@@ -372,7 +372,9 @@ static int rabbit_subscribe(cel_ctx *ctx, void *bus, const cel__subscription_opt
         s->amqp = cel__amqp_ref(rb->consuming);
         s->bus = rb;
         rb->refs++;
-        r = consume_all(ctx, s, options);
+        r = cel__amqp_await_up(ctx, s->amqp, NULL);
+        if (r >= 0)
+                r = consume_all(ctx, s, options);
         if (r >= 0 && rb->closed) /* in the moment in which the last answer came */
                 r = cel_fail(ctx, CEL_ECLOSED, "the transport is closed");
         if (r < 0) {

@@ -228,7 +228,7 @@ def test_an_unknown_option_is_an_error_with_a_suggestion(bus):
 
 @pytest.mark.sanitized
 def test_a_transport_may_be_freed_while_a_listener_is_being_opened():
-    assert probe('freed', 'rabbit://127.0.0.1:1/')[0] == ['CEL_ECLOSED queue "notifications.info": the transport is closed']
+    assert probe('freed', 'rabbit://127.0.0.1:1/')[0] == ['CEL_ECLOSED the transport is closed']
 
 
 def test_a_transport_that_ends_under_an_open_listener_is_a_mistake_that_is_named(bus):
