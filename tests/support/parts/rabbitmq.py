@@ -193,10 +193,10 @@ class RabbitMQ:
                       '<<".*">>, <<".*">>, <<".*">>, <<"test">>)')
         return Vhost(self, name)
 
-    def add_tls_port(self, name='localhost', asks_clients=False):
-        """One more TLS port, whose certificate is for this host name. If it `asks_clients`, who has no certificate of the
+    def add_tls_port(self, name='localhost', asks_clients=False, days=2):
+        """One more TLS port, whose certificate is for this host name, and this long. If it `asks_clients`, who has no certificate of the
         test's own authority stays out; who has one may log in as its common name (EXTERNAL)."""
-        certificate, key = self.certificates.server(name)
+        certificate, key = self.certificates.server(name, days)
         process.give_to(OWNER, certificate, key)
         port = process.free_port()
         options = f'{{certfile, "{certificate}"}}, {{keyfile, "{key}"}}'
@@ -322,8 +322,9 @@ class Vhost:
 
     def tls_url(self, host='localhost', port=None, **options):
         """The same over TLS, verified against the test's own certificate authority."""
-        return self.url(host=host, port=port or self.broker.tls_port, ssl='true', ssl_ca_file=self.broker.certificates.ca,
-                        ssl_enforce_hostname_verification='true', **options)
+        return self.url(host=host, port=port or self.broker.tls_port,
+                        **{'ssl': 'true', 'ssl_ca_file': self.broker.certificates.ca,
+                           'ssl_enforce_hostname_verification': 'true', **options})
 
     def external_url(self, certificate=None, key=None):
         """The same on a port that asks for a certificate, for a login with this one (EXTERNAL)."""

@@ -50,7 +50,8 @@ class Serializer(oslo_messaging.NoOpSerializer):
 
 
 class CServer:
-    def __init__(self, bus, topic, server, special=False, **options):
+    def __init__(self, bus, topic, server, special=False, serves=True, **options):
+        """Returns when it serves; without `serves`, at once."""
         self.notes = Feed('notes of a C server')
         self.log = Feed('log of a C server')
         self._process = process.spawn([_probe(), 'server', bus.url(**options), EXCHANGE, topic, server] + ['special'] * special,
@@ -58,7 +59,8 @@ class CServer:
                                       errors='replace')
         self._readers = [process.follow(self._process.stdout, self._take),
                          process.follow(self._process.stderr, lambda line: line is not None and self.log.append(line))]
-        self.notes.first(lambda line: line == 'ready', what='ready')
+        if serves:
+            self.notes.first(lambda line: line == 'ready', what='ready')
 
     def kill(self):
         self._process.kill()
@@ -72,6 +74,10 @@ class CServer:
     def drain(self):
         """SIGTERM, and the exit status."""
         self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self):
+        """Its exit status, when it ends by itself."""
         if not process.wait_end(self._process, PATIENCE_S):
             raise TookTooLong(f'a C server has not ended within {PATIENCE_S} s')
         return self._process.wait()
