@@ -377,11 +377,18 @@ static int await_up(cel_ctx *ctx, cel__errands *errands, unsigned *attempts)
 static int attempt(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p, trial *t)
 {
         int r = await_up(ctx, errands, p->retry < 0 ? NULL : &t->attempts);
+        cel_time deadline = cel_ctx_deadline(ctx);
         CEL_WITHIN_MS(ctx, p->retry < 0 ? INT64_MAX : ATTEMPT_MS);
 
         if (r >= 0 && p->queue)
                 r = cel__errands_declare(ctx, errands, p->queue);
-        return r < 0 ? r : publish_once(ctx, errands, p);
+        if (r < 0)
+                return r;
+        r = publish_once(ctx, errands, p);
+        if (r == CEL_ETIMEDOUT && cel_ctx_now(ctx).ns < deadline.ns)
+                return cel_fail(ctx, CEL_EUNKNOWN, "the bus has not confirmed the message within %d s",
+                                ATTEMPT_MS / 1000);
+        return r;
 }
 
 /* Nobody takes it now; whoever should may be connecting again. Each pause is about as long as all before: it is found soon

@@ -599,6 +599,25 @@ TEST_BOTH(a_cast_without_retries_does_not_wait_for_a_bus_that_is_away)
         world_fini(&w);
 }
 
+TEST_BOTH(a_confirmation_that_stays_away_uses_up_a_retry)
+{
+        world w;
+
+        world_init(&w);
+        w.options.retry = 1;
+        CHECK_INT(cel_future_new(&w.bus.confirms), 0);
+        fixture_actor *caster = fixture_act(&w.f, kind, "caster", cast, &w);
+        fixture_advance_ms(&w.f, 9999);
+        CHECK_INT(w.bus.published_n, 1);
+        fixture_advance_ms(&w.f, 1);
+        CHECK_INT(w.bus.published_n, 2);
+        CHECK_WAITS(caster);
+        fixture_advance_ms(&w.f, 10000);
+        CHECK_DONE(caster, CEL_EUNKNOWN);
+        CHECK(strstr(fixture_actor_text(caster), "has not confirmed the message within 10 s"));
+        world_fini(&w);
+}
+
 TEST_BOTH(an_exchange_is_declared_once_and_again_when_it_has_gone)
 {
         world w;
