@@ -33,6 +33,12 @@ def cluster_bus(cluster):
     bus.delete()
 
 
+def port_of(purpose, line):
+    """If this line of a log is about a connection for that purpose that is up, where it goes to."""
+    match = re.search(f':{purpose}: connected to .* port (\\d+)', line)
+    return match and int(match[1])
+
+
 class Load:
     """A caller in C that does one thing after the other, without waiting for the answers."""
 
@@ -86,8 +92,14 @@ class Load:
 
     def port(self, purpose):
         """The port that the caller's connection for this purpose goes to."""
-        [*_, line] = [line for line in self._caller.log.items() if f':{purpose}: connected to ' in line]
-        return int(re.search(r'port (\d+)', line)[1])
+        return [*filter(None, (port_of(purpose, line) for line in self._caller.log.items()))][-1]
+
+    def await_port(self, purpose, is_wanted):
+        def found(line):
+            port = port_of(purpose, line)
+            return port and is_wanted(port)
+
+        self._caller.log.first(found, what='another node')
 
     def _feed(self):
         number = 0
@@ -177,6 +189,20 @@ def test_all_connections_are_closed_by_rabbitmqctl(cluster, cluster_bus, note):
         for _ in range(3):
             cluster.ctl('close_all_connections', '--global', 'by a test')
             note(f'calls work {load.await_call(time.monotonic(), RECOVERY_S):.2f} s later')
+    note(load.counts)
+
+
+def test_a_suspended_node_is_left_when_its_heartbeats_stay_away(cluster, cluster_bus, note):
+    with Load(cluster_bus, 't', heartbeat_timeout_threshold=2) as load:
+        port = load.port('publish')
+        suspended = time.monotonic()
+        cluster.on_port(port).suspend()
+        try:
+            load.await_port('publish', lambda now: now != port)
+            note(f'another node is in use {time.monotonic() - suspended:.2f} s after one is suspended')
+        finally:
+            cluster.on_port(port).resume()
+        note(f'calls work {load.await_call(time.monotonic(), RECOVERY_S):.2f} s after it goes on')
     note(load.counts)
 
 

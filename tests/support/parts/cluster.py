@@ -9,7 +9,6 @@ from .rabbitmq import PASSWORD, USER, RabbitMQ, Realm, Vhost
 from .waiting import PATIENCE_S
 
 NODES = 3
-TICK_S = 8  # a node that is silent for so long is taken for dead by the others; 60 by default
 
 
 class Cluster:
@@ -19,8 +18,7 @@ class Cluster:
         names = [RabbitMQ.new_name() for _ in range(NODES)]
         settings = ''.join(f'cluster_formation.classic_config.nodes.{number} = {name}\n'
                            for number, name in enumerate(names, 1))
-        self._realm = Realm(settings='cluster_formation.peer_discovery_backend = classic_config\n' + settings,
-                            arguments=f'-kernel net_ticktime {TICK_S}')
+        self._realm = Realm('cluster_formation.peer_discovery_backend = classic_config\n' + settings)
         self.nodes = [RabbitMQ(name, self._realm) for name in names]
         self._vhosts = itertools.count(1)
 

@@ -94,9 +94,8 @@ class _Node:
 class Realm:
     """What the nodes of a cluster share: where they find each other, and the cookie in their home."""
 
-    def __init__(self, settings='', arguments=''):
+    def __init__(self, settings=''):
         self.settings = settings  # lines of rabbitmq.conf
-        self.arguments = arguments  # Erlang's
         self.epmd_port = process.free_port()
         self.home = process.make_folder(OWNER)
         self._epmd = None
@@ -245,8 +244,7 @@ class RabbitMQ:
             'RABBITMQ_GENERATED_CONFIG_DIR': within('generated'),
             'RABBITMQ_FEATURE_FLAGS_FILE': within('feature_flags'),
             'RABBITMQ_ENABLED_PLUGINS_FILE': within('plugins'),
-            'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '-kernel inet_dist_use_interface {127,0,0,1} '
-                                                   + self._realm.arguments,
+            'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '-kernel inet_dist_use_interface {127,0,0,1}',
         }
 
     def _write_files(self):
