@@ -1,7 +1,8 @@
 # The front door; meson and ninja do the work. `make help` lists the targets.
 SECONDS = 60
+CALLS = 2000000
 
-.PHONY: all test demo check format fuzz bench bench-micro bench-rpc clean help
+.PHONY: all test demo check format fuzz bench bench-micro bench-rpc soak clean help
 
 all: ## build into build/
 	@tools/setup build
@@ -39,6 +40,11 @@ bench-rpc: ## RPC beside its peers
 	@tools/setup build bench
 	@$(MAKE) --no-print-directory all
 	@bench/rpc
+
+soak: ## is memory steady over CALLS=2000000 RPC calls?
+	@tools/setup build bench
+	@$(MAKE) --no-print-directory all
+	@bench/soak $(CALLS)
 
 fuzz: ## run each fuzz target for SECONDS=60
 	@tools/setup build fuzz
