@@ -3,7 +3,10 @@
  * Design notes. A ring holds the ids in the order in which they came; beside it, a table of buckets leads
  * from a hash to the newest ring place with that hash, and each place to the one before it. Forgetting
  * overwrites a place; a chain that leads to an overwritten place ends there, because the place's number (a
- * count that never repeats) does not match. */
+ * count that never repeats) does not match.
+ *
+ * Both begin small, and grow only when a place is to be overwritten whose id still counts: a process may have a
+ * thousand of these, most of which see little. */
 #include "base/seen.h"
 #include "base/hash.h"
 
@@ -18,30 +21,65 @@ typedef struct place {
         uint64_t previous; /* number of the entry before it in its chain; 0: none */
 } place;
 
+enum { PLACES_MIN = 32 };
+
+typedef struct table {
+        size_t places_n;
+        place *ring;       /* owned */
+        size_t buckets_n;  /* a power of two */
+        uint64_t *buckets; /* owned; the number of the newest entry, 0: none */
+} table;
+
 struct cel__seen {
         size_t ids_max;
         int64_t ns_max;
-        uint64_t count;    /* entries ever made */
-        size_t buckets_n;  /* a power of two */
-        uint64_t *buckets; /* owned; the number of the newest entry, 0: none */
-        place ring[];
+        uint64_t count; /* entries ever made */
+        table t;
 };
+
+static void table_fini(table *t)
+{
+        free(t->ring);
+        free(t->buckets);
+}
+
+static int table_init(table *t, size_t places_n)
+{
+        *t = (table){.places_n = places_n, .buckets_n = 1};
+        while (t->buckets_n < places_n)
+                t->buckets_n *= 2;
+        t->ring = calloc(places_n, sizeof(*t->ring));
+        t->buckets = calloc(t->buckets_n, sizeof(*t->buckets));
+        if (t->ring && t->buckets)
+                return 0;
+        table_fini(t);
+        return CEL_ENOMEM;
+}
+
+static place *place_at(const table *t, uint64_t number)
+{
+        return &t->ring[number % t->places_n];
+}
+
+/* Take over the next entry: its place becomes the first of its chain. */
+static void table_add(table *t, const place *entry)
+{
+        uint64_t *bucket = &t->buckets[entry->hash[0] & (t->buckets_n - 1)];
+        place *p = place_at(t, entry->number);
+
+        *p = *entry;
+        p->previous = *bucket;
+        *bucket = p->number;
+}
 
 int cel__seen_new(size_t ids_max, int64_t ms_max, cel__seen **ret_seen)
 {
-        cel__seen *s = calloc(1, sizeof(*s) + ids_max * sizeof(s->ring[0]));
-        size_t buckets_n = 1;
+        cel__seen *s = calloc(1, sizeof(*s));
 
-        if (!s)
-                return CEL_ENOMEM;
-        while (buckets_n < ids_max)
-                buckets_n *= 2;
-        s->buckets = calloc(buckets_n, sizeof(*s->buckets));
-        if (!s->buckets) {
+        if (!s || table_init(&s->t, ids_max < PLACES_MIN ? ids_max : PLACES_MIN) < 0) {
                 free(s);
                 return CEL_ENOMEM;
         }
-        s->buckets_n = buckets_n;
         s->ids_max = ids_max;
         s->ns_max = ms_max * CEL_NS_PER_MS;
         *ret_seen = s;
@@ -51,7 +89,7 @@ int cel__seen_new(size_t ids_max, int64_t ms_max, cel__seen **ret_seen)
 cel__seen *cel__seen_free(cel__seen *s)
 {
         if (s)
-                free(s->buckets);
+                table_fini(&s->t);
         free(s);
         return NULL;
 }
@@ -71,7 +109,7 @@ static void hash_id(const char *id, uint64_t hash[2])
 
 static place *place_of(const cel__seen *s, uint64_t number)
 {
-        place *p = (place *)(uintptr_t)&s->ring[number % s->ids_max];
+        place *p = place_at(&s->t, number);
 
         return number > 0 && p->number == number ? p : NULL;
 }
@@ -81,7 +119,7 @@ static place *find(const cel__seen *s, const char *id)
         uint64_t hash[2];
 
         hash_id(id, hash);
-        for (place *p = place_of(s, s->buckets[hash[0] & (s->buckets_n - 1)]); p;
+        for (place *p = place_of(s, s->t.buckets[hash[0] & (s->t.buckets_n - 1)]); p;
              p = place_of(s, p->previous))
                 if (p->hash[0] == hash[0] && p->hash[1] == hash[1])
                         return p;
@@ -105,19 +143,33 @@ void cel__seen_remove(cel__seen *s, const char *id)
 
 void cel__seen_clear(cel__seen *s)
 {
-        memset(s->buckets, 0,
-               s->buckets_n * sizeof(s->buckets[0])); /* nothing leads to what is in the ring */
+        memset(s->t.ring, 0, s->t.places_n * sizeof(s->t.ring[0]));
+        memset(s->t.buckets, 0, s->t.buckets_n * sizeof(s->t.buckets[0]));
+        s->count = 0;
+}
+
+/* Make more places, and take all entries along. Without memory for that, the oldest are forgotten early. */
+static void grow(cel__seen *s)
+{
+        size_t places_n = s->t.places_n < s->ids_max / 2 ? s->t.places_n * 2 : s->ids_max;
+        table larger;
+
+        if (table_init(&larger, places_n) < 0)
+                return;
+        for (uint64_t number = s->count - s->t.places_n + 1; number <= s->count; number++)
+                table_add(&larger, place_at(&s->t, number));
+        table_fini(&s->t);
+        s->t = larger;
 }
 
 void cel__seen_add(cel__seen *s, const char *id, cel_time now)
 {
-        uint64_t number = ++s->count;
-        place *p = &s->ring[number % s->ids_max];
+        place entry = {.number = s->count + 1, .at_ns = now.ns};
+        const place *oldest = place_at(&s->t, entry.number);
 
-        p->number = number;
-        p->at_ns = now.ns;
-        hash_id(id, p->hash);
-        uint64_t *bucket = &s->buckets[p->hash[0] & (s->buckets_n - 1)];
-        p->previous = *bucket;
-        *bucket = number;
+        if (oldest->number > 0 && now.ns - oldest->at_ns <= s->ns_max && s->t.places_n < s->ids_max)
+                grow(s);
+        s->count++;
+        hash_id(id, entry.hash);
+        table_add(&s->t, &entry);
 }

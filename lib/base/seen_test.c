@@ -74,3 +74,23 @@ TEST(what_was_cleared_is_unknown_until_it_comes_again)
         CHECK(cel__seen_has(s, "a", t) && !cel__seen_has(s, "b", t));
         cel__seen_free(s);
 }
+
+TEST(as_many_are_remembered_as_may_be_while_the_table_grows)
+{
+        enum { MAX = 1000, MORE = 2500 };
+        cel__seen *s;
+        char id[32];
+
+        CHECK_INT(cel__seen_new(MAX, 60000, &s), 0);
+        for (int i = 0; i < MORE; i++) {
+                cel_time t = cel_time_add_ms((cel_time){0}, i);
+
+                snprintf(id, sizeof(id), "id-%d", i);
+                cel__seen_add(s, id, t);
+                for (int j = i; j >= 0 && j > i - MAX; j -= 37) {
+                        snprintf(id, sizeof(id), "id-%d", j);
+                        CHECK(cel__seen_has(s, id, t));
+                }
+        }
+        cel__seen_free(s);
+}
