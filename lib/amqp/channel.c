@@ -114,11 +114,17 @@ static int reconcile_surplus(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret
         return 0;
 }
 
+void channel_attention(cel__amqp_channel *channel)
+{
+        channel->settled = false;
+        conn_attention(channel->amqp);
+}
+
 /* Bring one channel to what is wanted of it. CEL_ECLOSED: the connection is gone. */
 static int reconcile(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry)
 {
         while (channel->amqp->stream) {
-                if (channel->free)
+                if (channel->free || channel->settled)
                         return 0;
                 if (channel->closing)
                         return reconcile_closing(ctx, channel);
@@ -126,7 +132,9 @@ static int reconcile(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry)
                         return reconcile_surplus(ctx, channel, ret_retry);
                 int r = channel->open ? channel_do_chore(ctx, channel, ret_retry)
                                       : open_channel(ctx, channel);
-                if (r == CHANNEL_IS_DONE)
+                if (r == CHANNEL_IS_SETTLED)
+                        channel->settled = true;
+                if (r == CHANNEL_IS_SETTLED || r == CHANNEL_IS_WAITING)
                         return 0;
                 if (r < 0 && r != CEL_ECLOSED)
                         return r;
@@ -149,7 +157,7 @@ int channels_reconcile(cel_ctx *ctx, cel__amqp *amqp, bool *ret_retry)
 
 void channel_down_locked(cel__amqp_channel *channel, const char *text)
 {
-        channel->open = false;
+        channel->open = channel->settled = false;
         publish_fail_all_locked(channel, CEL_EUNKNOWN, text);
 }
 
@@ -192,7 +200,7 @@ static void on_cancel(cel__amqp_channel *channel, const amqp_basic_cancel_t *can
         cel_warn(NULL, "TRANSPORT-CONSUMER-CANCELLED",
                  "%s: the broker ended the consumer of queue \"%s\"; declaring it again", channel->amqp->name,
                  queue);
-        conn_attention(channel->amqp);
+        channel_attention(channel);
 }
 
 int channel_on_method(cel__amqp_channel *channel, amqp_method_number_t id, void *method)
@@ -267,7 +275,7 @@ static void take_into_use(cel__amqp_channel *channel, const cel__amqp_channel_op
         channel->close_method = 0;
         channel->close_text[0] = '\0';
         channel->tag_next = channel->tag_oldest = 1;
-        conn_attention(channel->amqp);
+        channel_attention(channel);
 }
 
 int cel__amqp_channel_open(cel_ctx *ctx, cel__amqp *amqp, const cel__amqp_channel_options *options,
@@ -295,7 +303,7 @@ void cel__amqp_channel_close(cel__amqp_channel *channel)
         channel->closing = true;
         channel->options.on_delivery = NULL;
         if (channel->amqp->stream)
-                conn_attention(channel->amqp);
+                channel_attention(channel);
         else
                 channel_retire_closing(channel);
 }

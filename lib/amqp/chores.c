@@ -4,8 +4,9 @@
  * supervisor does it, now and in every later incarnation of the channel, and the caller waits for the first outcome only.
  *
  * Design notes. The broker answers a request that it refuses by closing the channel. So what belongs together, and nothing
- * else, shares a channel: a queue's declarations and its consumer. A consumer waits until its queue is declared: while a
- * declaration is refused and tried again, no delivery of another queue is lost to it. */
+ * else, shares a channel: a queue's declarations and its consumer, or those of the few queues of one RPC server. A
+ * consumer waits until its queue is declared: while a declaration is refused and tried again, no delivery of another
+ * channel's queue is lost to it. */
 #include "amqp/connection.h"
 #include "base/assert.h"
 #include "base/random.h"
@@ -222,7 +223,7 @@ static int chore_await(cel_ctx *ctx, cel__amqp_channel *channel, chore_kind kind
         if (r < 0)
                 return r;
         cel__amqp_ref(amqp);
-        conn_attention(amqp);
+        channel_attention(channel);
         r = await_outcome(ctx, amqp, c);
         chore_unref(c);
         cel__amqp_unref(amqp);
@@ -451,12 +452,14 @@ static chore *next_chore(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_ret
 
 int channel_do_chore(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry)
 {
-        chore *c = next_chore(ctx, channel, ret_retry);
+        bool retry = false;
+        chore *c = next_chore(ctx, channel, &retry);
 
         if (c)
                 return work_on(ctx, channel, c);
         tell_quiet(channel);
-        return CHANNEL_IS_DONE;
+        *ret_retry |= retry;
+        return retry ? CHANNEL_IS_WAITING : CHANNEL_IS_SETTLED;
 }
 
 void channel_fail_chores(cel_ctx *ctx, cel__amqp_channel *channel, int code, const char *text)
@@ -525,6 +528,7 @@ int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel)
                 if (c->kind == CHORE_CONSUME)
                         c->wanted = false;
         }
+        channel_attention(channel);
         if (!channel->open) { /* nobody consumes, and nobody will */
                 channel_end_unwanted(channel);
                 return 0;
@@ -533,7 +537,6 @@ int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         cel_future *quiet = cel_future_ref(channel->quiet);
         cel__amqp_ref(amqp);
-        conn_attention(amqp);
         int r = cel_await(ctx, quiet, NULL);
         cel_future_unref(quiet);
         cel__amqp_unref(amqp);
@@ -553,6 +556,7 @@ void cel__amqp_delete_queue(cel__amqp_channel *channel, const char *queue)
                         ours = true;
                 }
         }
+        channel->settled = false;
         pthread_mutex_lock(&channel->amqp->mutex);
         if (ours && channel->open &&
             conn_send_locked(channel->amqp, channel->number, AMQP_QUEUE_DELETE_METHOD, &method) >= 0)

@@ -25,7 +25,7 @@
 #include <celadon/task.h>
 
 enum {
-        CHANNELS_MAX = 1024,               /* RabbitMQ allows 2,047 by default */
+        CHANNELS_MAX = 2047,               /* what RabbitMQ allows by default */
         CONFIRMS_MAX = 4096,               /* publishes without an answer, for each channel; a power of two */
         FRAME_BYTES_MAX = 1024 * 1024,     /* the most that we agree to */
         OUT_BYTES_SOFT = 4 * 1024 * 1024,  /* above this, publishing waits */
@@ -97,6 +97,7 @@ struct cel__amqp_channel {
                 *quiet;   /* owned; complete once no unwanted consumer is left; NULL: nobody waits for that */
         cel__list chores; /* in the order in which they were asked for */
         unsigned chores_n;
+        bool settled;                      /* all that is wanted has been done: the supervisor passes it by */
         bool closing;                      /* nobody wants it any more */
         bool free;                         /* closed: its number can have another channel */
         amqp_method_number_t asked;        /* the last request */
@@ -243,6 +244,9 @@ int conn_supervise(cel_ctx *ctx, void *arg);
  * again later. */
 int channels_reconcile(cel_ctx *ctx, cel__amqp *amqp, bool *ret_retry);
 
+/* Something else is wanted of it, or it has changed: "supervisor, look at it again". From the loop. */
+void channel_attention(cel__amqp_channel *channel);
+
 /* One request on a channel, of the supervisor. CEL_ECLOSED and the connection still up: the broker closed the channel, and
  * said why; maybe after it had answered, but before this task ran again. */
 int channel_request(cel_ctx *ctx, cel__amqp_channel *channel, amqp_method_number_t id, const void *method,
@@ -261,9 +265,9 @@ int channel_on_method(cel__amqp_channel *channel, amqp_method_number_t id, void 
 
 /* --- chores.c --------------------------------------------------------------------------------- */
 
-enum { CHANNEL_IS_DONE = 1 };
+enum { CHANNEL_IS_SETTLED = 1, CHANNEL_IS_WAITING };
 
-/* Do the next chore of an open channel. CHANNEL_IS_DONE: there is none to be done now.
+/* Do the next chore of an open channel. CHANNEL_IS_SETTLED: there is none. CHANNEL_IS_WAITING: none now, but later.
  * Errors: CEL_ECLOSED: the channel or the connection is closed; the chore knows if that was its fault. */
 int channel_do_chore(cel_ctx *ctx, cel__amqp_channel *channel, bool *ret_retry);
 

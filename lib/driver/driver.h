@@ -37,6 +37,10 @@ typedef struct cel__subscription_options {
         unsigned queues_n;
         unsigned
                 prefetch; /* deliveries that may be unsettled, for each queue, at most 65,535; 0: any number */
+        /* They are one service's, and there may be thousands of such: spend no more of what the bus has few of (channels)
+         * than on one queue. When the bus refuses one of them after a reconnect, the others are interrupted each time it
+         * is tried again. */
+        bool sparing;
         /* Called on the loop outside any task: must not wait. Takes what `delivery` holds, by copying the
          * struct. */
         void (*on_delivery)(void *arg, const cel__delivery *delivery);

@@ -56,9 +56,9 @@ typedef struct subscription {
         void (*on_delivery)(void *arg, const cel__delivery *delivery);
         void *arg; /* borrowed */
         unsigned channels_n;
-        cel__amqp_channel
-                *channels[]; /* borrowed; one for each queue: what the broker refuses to one costs the others
-                                          nothing */
+        cel__amqp_channel *channels
+                []; /* borrowed; one for each queue, so that what the broker refuses to one costs the others
+                                          nothing; or a single one, if that is to be spared */
 } subscription;
 
 /* --- Opening ---------------------------------------------------------------------------------- */
@@ -321,8 +321,7 @@ static bool came_before(const cel__subscription_options *options, unsigned i)
         return false;
 }
 
-/* A channel for queue number `i`, with all that is declared about it. */
-static int declare_queue(cel_ctx *ctx, subscription *s, const cel__subscription_options *options, unsigned i)
+static int open_channel(cel_ctx *ctx, subscription *s, const cel__subscription_options *options)
 {
         cel__amqp_channel *channel;
         int r = cel__amqp_channel_open(ctx, s->amqp,
@@ -332,12 +331,19 @@ static int declare_queue(cel_ctx *ctx, subscription *s, const cel__subscription_
                                                                     .arg = s},
                                        &channel);
 
-        if (r < 0)
-                return r;
-        s->channels[s->channels_n++] = channel;
+        if (r >= 0)
+                s->channels[s->channels_n++] = channel;
+        return r;
+}
+
+/* A channel for queue number `i`, unless all share one, with all that is declared about it. */
+static int declare_queue(cel_ctx *ctx, subscription *s, const cel__subscription_options *options, unsigned i)
+{
+        int r = s->channels_n == 0 || !options->sparing ? open_channel(ctx, s, options) : 0;
+
         for (unsigned j = i; j < options->queues_n && r >= 0; j++)
                 if (strcmp(options->queues[i].name, options->queues[j].name) == 0)
-                        r = cel__amqp_declare(ctx, channel, &options->queues[j]);
+                        r = cel__amqp_declare(ctx, s->channels[s->channels_n - 1], &options->queues[j]);
         return r;
 }
 
@@ -352,7 +358,8 @@ static int consume_all(cel_ctx *ctx, subscription *s, const cel__subscription_op
                         r = declare_queue(ctx, s, options, i);
         for (unsigned i = 0; i < options->queues_n && r >= 0; i++)
                 if (!came_before(options, i))
-                        r = cel__amqp_consume(ctx, s->channels[n++], options->queues[i].name);
+                        r = cel__amqp_consume(ctx, s->channels[options->sparing ? 0 : n++],
+                                              options->queues[i].name);
         return r;
 }
 

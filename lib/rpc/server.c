@@ -67,6 +67,7 @@ static int subscribe(cel_ctx *ctx, cel_rpc_server *server)
         cel__subscription_options options = {.queues = queues,
                                              .queues_n = sizeof(queues) / sizeof(queues[0]),
                                              .prefetch = server->concurrency + AHEAD,
+                                             .sparing = true,
                                              .on_delivery = intake_on_delivery,
                                              .arg = server};
         return server->driver->subscribe(ctx, server->bus, &options, &server->subscription);
