@@ -2,7 +2,7 @@
 SECONDS = 60
 CALLS = 2000000
 
-.PHONY: all test demo check format fuzz bench bench-micro bench-rpc soak clean help
+.PHONY: all test demo check format fuzz bench bench-micro bench-rpc bench-agents soak clean help
 
 all: ## build into build/
 	@tools/setup build
@@ -40,6 +40,11 @@ bench-rpc: ## RPC beside its peers
 	@tools/setup build bench
 	@$(MAKE) --no-print-directory all
 	@bench/rpc
+
+bench-agents: ## 1,000 RPC servers in one process
+	@tools/setup build bench
+	@$(MAKE) --no-print-directory all
+	@bench/agents
 
 soak: ## is memory steady over CALLS=2000000 RPC calls?
 	@tools/setup build bench

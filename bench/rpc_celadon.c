@@ -3,6 +3,7 @@
  * A client of examples/echo-server: as many tasks as there are calls in flight, each calling one after the other.
  *
  *     rpc_celadon time URL TOPIC IN_FLIGHT SECONDS BYTES    see rpc_load.h
+ *     rpc_celadon spread URL TOPIC IN_FLIGHT SECONDS N      the same, to the servers agent-0, agent-1, … in turn
  *     rpc_celadon count URL TOPIC IN_FLIGHT CALLS STEP      that many calls; prints how many there were after each STEP,
  *                                                           and goes on when it is answered with a line */
 #include "rpc_load.h"
@@ -12,12 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SOAK_BYTES = 100 };
+enum { BYTES = 100 };
 
 typedef struct job {
         const char *url, *topic;
         unsigned in_flight;
-        char *text; /* what is sent to and fro */
+        unsigned servers_n, server; /* to be called in turn; 0: whichever listens to the topic */
+        char *text;                 /* what is sent to and fro */
         cel_rpc_client *client;
         rpc_load *load;                    /* NULL: calls are counted */
         uint64_t begun, done, calls, step; /* `calls`: how many there are to be */
@@ -26,8 +28,15 @@ typedef struct job {
 
 static int call_once(cel_ctx *ctx, job *j)
 {
+        cel_rpc_options options = {0};
+        char server[32];
         json_t *result;
-        int r = cel_rpc_call(ctx, j->client, NULL, "echo", json_pack("{s:s}", "msg", j->text), &result);
+
+        if (j->servers_n > 0) {
+                snprintf(server, sizeof(server), "agent-%u", j->server++ % j->servers_n);
+                options.server = server;
+        }
+        int r = cel_rpc_call(ctx, j->client, &options, "echo", json_pack("{s:s}", "msg", j->text), &result);
 
         if (r < 0)
                 return r;
@@ -107,31 +116,40 @@ static int run(cel_ctx *ctx, void *arg)
         return 0;
 }
 
+static bool read_arguments(int argc, char **argv, job *j)
+{
+        const char *verb = argc == 7 ? argv[1] : "";
+        bool timed = strcmp(verb, "time") == 0, spread = strcmp(verb, "spread") == 0;
+        size_t bytes = timed ? strtoul(argv[6], NULL, 10) : BYTES;
+
+        if (!timed && !spread && strcmp(verb, "count") != 0)
+                return false;
+        j->url = argv[2];
+        j->topic = argv[3];
+        j->in_flight = (unsigned)strtoul(argv[4], NULL, 10);
+        j->text = calloc(1, bytes + 1);
+        if (!j->text)
+                return false;
+        memset(j->text, 'x', bytes);
+        if (timed || spread) {
+                j->load = rpc_load_new(atof(argv[5]));
+                j->servers_n = spread ? (unsigned)strtoul(argv[6], NULL, 10) : 0;
+        } else {
+                j->calls = strtoull(argv[5], NULL, 10);
+                j->step = strtoull(argv[6], NULL, 10);
+        }
+        return j->load || j->step > 0;
+}
+
 int main(int argc, char **argv)
 {
-        bool timed = argc == 7 && strcmp(argv[1], "time") == 0,
-             counted = argc == 7 && strcmp(argv[1], "count") == 0;
+        job j = {.status = 1};
 
-        if (!timed && !counted) {
-                fprintf(stderr,
-                        "usage: %s time URL TOPIC IN_FLIGHT SECONDS BYTES\n       %s count URL TOPIC "
-                        "IN_FLIGHT CALLS STEP\n",
-                        argv[0], argv[0]);
-                return 2;
-        }
-        size_t bytes = timed ? strtoul(argv[6], NULL, 10) : SOAK_BYTES;
-        job j = {.url = argv[2],
-                 .topic = argv[3],
-                 .in_flight = (unsigned)strtoul(argv[4], NULL, 10),
-                 .text = calloc(1, bytes + 1),
-                 .load = timed ? rpc_load_new(atof(argv[5])) : NULL,
-                 .calls = counted ? strtoull(argv[5], NULL, 10) : 0,
-                 .step = counted ? strtoull(argv[6], NULL, 10) : 1,
-                 .status = 1};
-        if (!j.text || j.step == 0)
-                return 2;
-        memset(j.text, 'x', bytes);
-        cel_main(run, &j);
+        if (read_arguments(argc, argv, &j))
+                cel_main(run, &j);
+        else
+                fprintf(stderr, "usage: %s time|spread|count URL TOPIC IN_FLIGHT …: see the source\n",
+                        argv[0]);
         rpc_load_free(j.load);
         free(j.text);
         return j.status;
