@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/uuid.h"
+#include "base/random.h"
 
 #include <stdint.h>
 #include <string.h>
-#include <sys/random.h>
 
 void cel__uuid_hex(char text[CEL__UUID_BYTES])
 {
         static const char hex[] = "0123456789abcdef";
         uint8_t bytes[16];
 
-        while (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
-                ; /* interrupted by a signal before the kernel's pool was first filled */
+        cel__random_bytes(bytes, sizeof(bytes));
         bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
         bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
         for (int i = 0; i < 16; i++) {
