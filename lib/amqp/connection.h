@@ -197,8 +197,9 @@ void conn_note_failure_locked(cel__amqp *amqp, int code, const char *text);
 /* CEL_ETIMEDOUT, with why there was no connection as the ctx's text, if there was none. */
 int conn_timed_out(cel_ctx *ctx, cel__amqp *amqp);
 
-/* Have what is in `out` written before the loop next waits, from whichever thread. With the mutex held. */
-void conn_flush_later_locked(cel__amqp *amqp);
+/* Have what is in `out` written before the loop next waits, from whichever thread; `urgent`: before other connections.
+ * With the mutex held. */
+void conn_flush_later_locked(cel__amqp *amqp, bool urgent);
 
 /* Write as much as the socket takes. With the mutex held. Returns 0, or an error: then the connection is
  * lost, which is for the loop to find out when it reads. */

@@ -169,7 +169,7 @@ int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how)
         }
         if (r < 0 && r != CEL_ECLOSED) { /* the broker would wait for it for ever */
                 amqp->unsettled = true;
-                conn_flush_later_locked(amqp);
+                conn_flush_later_locked(amqp, false);
         }
         pthread_mutex_unlock(&amqp->mutex);
         cel__amqp_unref(amqp);
