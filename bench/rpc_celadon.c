@@ -5,7 +5,8 @@
  *     rpc_celadon time URL TOPIC IN_FLIGHT SECONDS BYTES    see rpc_load.h
  *     rpc_celadon spread URL TOPIC IN_FLIGHT SECONDS N      the same, to the servers agent-0, agent-1, … in turn
  *     rpc_celadon count URL TOPIC IN_FLIGHT CALLS STEP      that many calls; prints how many there were after each STEP,
- *                                                           and goes on when it is answered with a line */
+ *                                                           and goes on when it is answered with a line; to warm up,
+ *                                                           the first tenth is made with eight times as many in flight */
 #include "rpc_load.h"
 
 #include <celadon/celadon.h>
@@ -13,7 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYTES = 100 };
+enum {
+        BYTES = 100,
+        WARM_UP_TIMES = 8, /* as many calls in flight */
+        WARM_UP_PART = 10, /* of all calls */
+};
 
 typedef struct job {
         const char *url, *topic;
@@ -23,6 +28,7 @@ typedef struct job {
         cel_rpc_client *client;
         rpc_load *load;                    /* NULL: calls are counted */
         uint64_t begun, done, calls, step; /* `calls`: how many there are to be */
+        uint64_t warm_up;                  /* so many of them with more callers */
         int status;
 } job;
 
@@ -60,11 +66,9 @@ static int call_for_a_time(cel_ctx *ctx, void *arg)
         return 0;
 }
 
-static int call_so_often(cel_ctx *ctx, void *arg)
+static int call_until(cel_ctx *ctx, job *j, uint64_t calls)
 {
-        job *j = arg;
-
-        while (j->begun < j->calls) {
+        while (j->begun < calls) {
                 j->begun++;
                 int r = call_once(ctx, j);
                 if (r < 0)
@@ -78,6 +82,26 @@ static int call_so_often(cel_ctx *ctx, void *arg)
         return 0;
 }
 
+static int call_so_often(cel_ctx *ctx, void *arg)
+{
+        return call_until(ctx, arg, ((job *)arg)->calls);
+}
+
+/* What is kept for later use grows with what was needed at once, and a busy machine may need more at any time. */
+static int warm_up(cel_ctx *ctx, void *arg)
+{
+        return call_until(ctx, arg, ((job *)arg)->warm_up);
+}
+
+static int spawn_callers(cel_ctx *ctx, cel_scope *scope, cel_task_fn fn, job *j, unsigned n)
+{
+        int r = 0;
+
+        for (unsigned i = 0; i < n && r >= 0; i++)
+                r = cel_spawn(ctx, scope, "caller", fn, j, NULL);
+        return r;
+}
+
 static int call_together(cel_ctx *ctx, job *j)
 {
         cel_scope *scope;
@@ -85,8 +109,9 @@ static int call_together(cel_ctx *ctx, job *j)
 
         if (r < 0)
                 return r;
-        for (unsigned i = 0; i < j->in_flight && r >= 0; i++)
-                r = cel_spawn(ctx, scope, "caller", j->load ? call_for_a_time : call_so_often, j, NULL);
+        r = spawn_callers(ctx, scope, j->load ? call_for_a_time : call_so_often, j, j->in_flight);
+        if (r >= 0 && j->warm_up > 0)
+                r = spawn_callers(ctx, scope, warm_up, j, j->in_flight * (WARM_UP_TIMES - 1));
         if (r < 0)
                 cel_scope_cancel(scope);
         int closed = cel_scope_close(ctx, scope);
@@ -136,6 +161,7 @@ static bool read_arguments(int argc, char **argv, job *j)
                 j->servers_n = spread ? (unsigned)strtoul(argv[6], NULL, 10) : 0;
         } else {
                 j->calls = strtoull(argv[5], NULL, 10);
+                j->warm_up = j->calls / WARM_UP_PART;
                 j->step = strtoull(argv[6], NULL, 10);
         }
         return j->load || j->step > 0;
