@@ -168,17 +168,6 @@ int cel__table_from_headers(const cel_headers *headers, amqp_pool_t *pool, amqp_
         return 0;
 }
 
-char *cel__amqp_string(amqp_bytes_t bytes)
-{
-        char *copy = malloc(bytes.len + 1);
-
-        if (copy) {
-                cel__put_bytes((uint8_t *)copy, bytes.bytes, bytes.len);
-                copy[bytes.len] = '\0';
-        }
-        return copy;
-}
-
 static uint8_t *put_frame_header(uint8_t *to, uint8_t type, uint16_t channel, size_t payload_bytes)
 {
         to = cel__put_u8(to, type);

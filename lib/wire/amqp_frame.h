@@ -52,9 +52,6 @@ int cel__method_decode(const cel__frame *frame, amqp_pool_t *pool, amqp_method_n
  * Errors: CEL_ENOMEM, CEL_EINVAL (it cannot be read). */
 int cel__table_from_headers(const cel_headers *headers, amqp_pool_t *pool, amqp_table_t *ret_table);
 
-/* A copy as a C string, which is yours; it ends at the first zero byte. NULL: out of memory. */
-char *cel__amqp_string(amqp_bytes_t bytes);
-
 /* All that follows appends whole frames to `buf`; on failure, the buffer's contents are as before.
  * Errors of all: CEL_ETOOBIG (the buffer's maximum), CEL_ENOMEM. */
 
