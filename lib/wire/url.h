@@ -71,6 +71,8 @@ const char *cel__url_get(const cel__url *url, const char *name);
 int cel__url_get_bool(const cel__url *url, const char *name, bool *value, char *error, size_t error_bytes);
 int cel__url_get_int(const cel__url *url, const char *name, int64_t min, int64_t max, int64_t *value,
                      char *error, size_t error_bytes);
+int cel__url_get_seconds(const cel__url *url, const char *name, int64_t max_ms, int64_t *value_ms,
+                         char *error, size_t error_bytes); /* such as "1.5" */
 
 /* Is every option of the URL in `known` (NULL-terminated)?
  * Errors: CEL_EINVAL: `error` names the first unknown one and, if there is one, the known name that is most

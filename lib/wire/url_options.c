@@ -57,6 +57,41 @@ int cel__url_get_int(const cel__url *url, const char *name, int64_t min, int64_t
         return 1;
 }
 
+/* Digits, and maybe a point and more of them; what is less than a millisecond is cut off. */
+static bool read_ms(const char *text, int64_t max_ms, int64_t *ret_ms)
+{
+        size_t whole = strspn(text, "0123456789");
+        const char *fraction = text + whole + (text[whole] == '.');
+        size_t digits = strspn(fraction, "0123456789");
+        int64_t ms = 0;
+
+        if (whole + digits == 0 || fraction[digits])
+                return false;
+        for (size_t i = 0; i < whole + 3; i++) { /* the value's digits and three of the fraction's */
+                char digit = i < whole ? text[i] : i - whole < digits ? fraction[i - whole] : '0';
+
+                ms = ms * 10 + (digit - '0');
+                if (ms > max_ms) /* it only grows */
+                        return false;
+        }
+        *ret_ms = ms;
+        return true;
+}
+
+int cel__url_get_seconds(const cel__url *url, const char *name, int64_t max_ms, int64_t *value_ms,
+                         char *error, size_t error_bytes)
+{
+        const char *text = cel__url_get(url, name);
+
+        if (!text)
+                return 0;
+        if (read_ms(text, max_ms, value_ms))
+                return 1;
+        snprintf(error, error_bytes, "option %s: \"%.100s\" is not a number of seconds from 0 to %g", name,
+                 text, (double)max_ms / 1000);
+        return CEL_EINVAL;
+}
+
 enum { NAME_BYTES_MAX = 64 };
 
 /* How many letters must be added, dropped or changed to get from one name to the other (Levenshtein). */

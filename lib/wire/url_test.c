@@ -288,6 +288,29 @@ TEST(integers_have_ranges)
         CHECK_INT(value, -1);
 }
 
+TEST(seconds_may_have_a_fraction)
+{
+        cel_auto(cel__url) *url = parse(
+                "rabbit://?a=1.5&b=2&c=.25&d=0.0019&e=4.5&f=4.501&g=-1&h=1e3&i=.&j=99999999999999999999");
+        static const struct {
+                const char *name;
+                int64_t ms; /* below zero: refused */
+        } all[] = {{"a", 1500}, {"b", 2000}, {"c", 250}, {"d", 1},  {"e", 4500},
+                   {"f", -1},   {"g", -1},   {"h", -1},  {"i", -1}, {"j", -1}};
+
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+                int64_t ms = 7;
+                int r = cel__url_get_seconds(url, all[i].name, 4500, &ms, error, sizeof(error));
+
+                CHECK_INT(r, all[i].ms < 0 ? CEL_EINVAL : 1);
+                CHECK_INT(ms, all[i].ms < 0 ? 7 : all[i].ms);
+        }
+        CHECK_STR(error, "option j: \"99999999999999999999\" is not a number of seconds from 0 to 4.5");
+        int64_t ms = 7;
+        CHECK_INT(cel__url_get_seconds(url, "none", 4500, &ms, error, sizeof(error)), 0);
+        CHECK_INT(ms, 7);
+}
+
 TEST(an_unknown_option_is_named_with_its_nearest_relative)
 {
         static const char *const known[] = {"ssl", "heartbeat_timeout_threshold", "heartbeat_rate", NULL};
