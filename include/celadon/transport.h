@@ -4,10 +4,10 @@
  *     rabbit://user:password@host1:5672,host2:5672/vhost?option=value
  * It connects by itself, reconnects by itself, and restores what was declared and consumed.
  *
- * Options have oslo.messaging's names. Those about queues (amqp_durable_queues, amqp_auto_delete, rabbit_ha_queues,
- * rabbit_quorum_queue, rabbit_quorum_delivery_limit, rabbit_quorum_max_memory_length, rabbit_quorum_max_memory_bytes,
- * rabbit_transient_queues_ttl) are for what listeners, notifiers and RPC declare, and must be those of the peers; what
- * cel_transport_declare_queue() is given is declared as it is. */
+ * Options are those of oslo.messaging's [oslo_messaging_rabbit] group, all of them, under their own names; an unknown name is
+ * an error, and what changes nothing here is told in the log (TRANSPORT-OPTION-UNUSED). Those about queues must be those of the
+ * peers. They are for what listeners, notifiers and RPC declare and send; what cel_transport_declare_queue() and
+ * cel_publish() are given is declared and sent as it is. */
 #ifndef CELADON_TRANSPORT_H
 #define CELADON_TRANSPORT_H
 
@@ -33,8 +33,8 @@ typedef struct cel_queue {
         const char *binding_key;
         bool durable;
         bool auto_delete;
-        bool fanout; /* the exchange is a fanout exchange, and is gone with its last queue; `durable` and
-                                `auto_delete` are the queue's alone */
+        bool fanout; /* the exchange is a fanout exchange, and is gone with its last queue; `auto_delete` is the
+                        queue's alone */
         unsigned expires_ms;          /* delete the queue when nobody has used it for so long; 0: never */
         const cel_headers *arguments; /* of the queue, such as "x-queue-type"; NULL: none */
 } cel_queue;

@@ -23,6 +23,16 @@ typedef struct cel__amqp_channel cel__amqp_channel;
 
 typedef enum cel__amqp_login { CEL__AMQP_AMQPLAIN, CEL__AMQP_PLAIN, CEL__AMQP_EXTERNAL } cel__amqp_login;
 
+/* When to connect again, and to which host. */
+typedef struct cel__amqp_retry {
+        /* Wait as oslo.messaging does: `delay_ms` before each attempt, and after each round over all hosts `interval_ms`, each
+         * time by `interval_step_ms` more, at most `interval_ms_max`. Else as Celadon does: soon. */
+        bool scheduled;
+        int64_t delay_ms, interval_ms, interval_step_ms, interval_ms_max;
+        int64_t splay_ms; /* up to so much longer, by chance: not everybody at once */
+        bool shuffle;     /* the next host is any other; else they have their turns */
+} cel__amqp_retry;
+
 typedef struct cel__amqp_options {
         cel__url *url;    /* taken, also on failure: hosts, credentials, virtual host */
         const char *name; /* copied; the connection's name, as the broker and the logs show it */
@@ -30,6 +40,7 @@ typedef struct cel__amqp_options {
         bool tls;
         const char *ca_file, *cert_file, *key_file; /* borrowed during the call */
         unsigned heartbeat_s;                       /* 0: none */
+        cel__amqp_retry retry;
         size_t body_bytes_max; /* a message with a larger body is given back to its queue's dead letters */
 } cel__amqp_options;
 
@@ -90,9 +101,12 @@ int cel__amqp_declare(cel_ctx *ctx, cel__amqp_channel *channel, const cel_queue 
 /* Declare it no more after reconnects; whoever waits for it gets CEL_ECLOSED. The queue stays. Never waits. */
 void cel__amqp_forget(cel__amqp_channel *channel, const cel_queue *queue);
 
-/* Consume `queue`, now and after each reconnect, once all declarations of it on this channel are done.
+/* Consume `queue`, now and after each reconnect, once all declarations of it on this channel are done. `arguments` are the
+ * consumer's; NULL: none. With "x-stream-offset" it reads a stream from there, and after a reconnect from the first message
+ * that was not settled, unless the broker itself ended the consumer; a channel has one such consumer.
  * Errors: as cel__amqp_declare(), CEL_ENOTFOUND. */
-int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue);
+int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue,
+                      const cel_headers *arguments);
 
 /* Delete a queue that is this process's own, if the channel is open. Never waits. */
 void cel__amqp_delete_queue(cel__amqp_channel *channel, const char *queue);

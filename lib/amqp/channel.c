@@ -79,6 +79,7 @@ static void retire(cel__amqp_channel *channel)
 {
         cel_assert(cel__list_empty(&channel->chores));
         consume_forget(channel);
+        place_fini(&channel->place);
         channel->closing = false;
         channel->free = true;
 }
@@ -158,7 +159,15 @@ int channels_reconcile(cel_ctx *ctx, cel__amqp *amqp, bool *ret_retry)
 void channel_down_locked(cel__amqp_channel *channel, const char *text)
 {
         channel->open = channel->settled = false;
+        place_rewind(&channel->place);
         publish_fail_all_locked(channel, CEL_EUNKNOWN, text);
+}
+
+void channel_forget_place(cel__amqp_channel *channel)
+{
+        pthread_mutex_lock(&channel->amqp->mutex);
+        channel->place.known = false;
+        pthread_mutex_unlock(&channel->amqp->mutex);
 }
 
 static void on_close(cel__amqp_channel *channel, const amqp_channel_close_t *close)
@@ -275,6 +284,7 @@ static void take_into_use(cel__amqp_channel *channel, const cel__amqp_channel_op
         channel->close_method = 0;
         channel->close_text[0] = '\0';
         channel->tag_next = channel->tag_oldest = 1;
+        place_init(&channel->place, options->prefetch);
         channel_attention(channel);
 }
 
@@ -312,6 +322,7 @@ void channel_free(cel__amqp_channel *channel)
 {
         cel_assert(cel__list_empty(&channel->chores));
         consume_forget(channel);
+        place_fini(&channel->place);
         free(channel->confirms);
         free(channel);
 }

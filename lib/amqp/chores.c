@@ -232,93 +232,6 @@ static int chore_await(cel_ctx *ctx, cel__amqp_channel *channel, chore_kind kind
 
 /* --- What the supervisor does ----------------------------------------------------------------- */
 
-static int declare_exchange(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
-{
-        amqp_exchange_declare_t exchange = {.exchange = amqp_cstring_bytes(c->exchange),
-                                            .type = amqp_cstring_bytes(c->fanout ? "fanout" : "topic"),
-                                            .durable = c->durable && !c->fanout,
-                                            .auto_delete = c->auto_delete || c->fanout};
-
-        return channel_request(ctx, channel, AMQP_EXCHANGE_DECLARE_METHOD, &exchange,
-                               AMQP_EXCHANGE_DECLARE_OK_METHOD);
-}
-
-/* The arguments that it was given, then its expiry, as oslo.messaging has them. */
-static int arguments_of(const chore *c, amqp_pool_t *pool, amqp_table_t *ret_table)
-{
-        amqp_table_t given;
-        int r = cel__table_from_headers(c->arguments, pool, &given);
-
-        if (r < 0)
-                return r;
-        amqp_table_entry_t *entries =
-                amqp_pool_alloc(pool, ((size_t)given.num_entries + 1) * sizeof(*entries));
-        if (!entries)
-                return CEL_ENOMEM;
-        *ret_table = (amqp_table_t){.num_entries = given.num_entries, .entries = entries};
-        for (int i = 0; i < given.num_entries; i++)
-                entries[i] = given.entries[i];
-        if (c->expires_ms > 0)
-                entries[ret_table->num_entries++] = (amqp_table_entry_t){
-                        .key = amqp_cstring_bytes("x-expires"),
-                        .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = (int32_t)c->expires_ms}};
-        return 0;
-}
-
-static int declare_queue(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
-{
-        amqp_queue_declare_t queue = {
-                .queue = amqp_cstring_bytes(c->queue), .durable = c->durable, .auto_delete = c->auto_delete};
-        amqp_pool_t pool;
-
-        init_amqp_pool(&pool, 4096);
-        int r = arguments_of(c, &pool, &queue.arguments);
-        if (r >= 0)
-                r = channel_request(ctx, channel, AMQP_QUEUE_DECLARE_METHOD, &queue,
-                                    AMQP_QUEUE_DECLARE_OK_METHOD);
-        empty_amqp_pool(&pool);
-        return r;
-}
-
-static int bind_queue(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
-{
-        amqp_queue_bind_t bind = {.queue = amqp_cstring_bytes(c->queue),
-                                  .exchange = amqp_cstring_bytes(c->exchange),
-                                  .routing_key = amqp_cstring_bytes(c->binding_key)};
-
-        return channel_request(ctx, channel, AMQP_QUEUE_BIND_METHOD, &bind, AMQP_QUEUE_BIND_OK_METHOD);
-}
-
-/* As oslo.messaging declares: an exchange, the queue, the binding (oslo-wire section 4). */
-static int declare(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
-{
-        int r = c->exchange ? declare_exchange(ctx, channel, c) : 0;
-
-        if (r >= 0 && *c->queue)
-                r = declare_queue(ctx, channel, c);
-        if (r >= 0 && *c->queue && c->exchange)
-                r = bind_queue(ctx, channel, c);
-        return r;
-}
-
-static int consume(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
-{
-        if (!*c->tag)
-                snprintf(c->tag, sizeof(c->tag), "%u", ++channel->amqp->tags_used);
-        amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(c->queue),
-                                        .consumer_tag = amqp_cstring_bytes(c->tag)};
-
-        return channel_request(ctx, channel, AMQP_BASIC_CONSUME_METHOD, &consume,
-                               AMQP_BASIC_CONSUME_OK_METHOD);
-}
-
-static int stop_consuming(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c)
-{
-        amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(c->tag)};
-
-        return channel_request(ctx, channel, AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD);
-}
-
 /* It cannot be done, for the reason in `text`. The first time, that is its outcome; later it is tried again and
  * again, since what was there once may come back. */
 static void chore_failed(cel_ctx *ctx, cel__amqp_channel *channel, chore *c, int code, const char *text)
@@ -373,7 +286,7 @@ static bool is_to_blame(cel__amqp_channel *channel, chore *c)
 static int undo_chore(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
 {
         bool consumes = c->kind == CHORE_CONSUME && c->done_in == channel->incarnation;
-        int r = consumes ? stop_consuming(ctx, channel, c) : 0;
+        int r = consumes ? requests_stop_consuming(ctx, channel, c) : 0;
 
         if (r >= 0)
                 chore_end(channel, c, 0);
@@ -384,7 +297,8 @@ static int do_chore(cel_ctx *ctx, cel__amqp_channel *channel, chore *c)
 {
         /* Said before it is asked for: the broker may take a consumer back before this task runs again. */
         c->done_in = channel->incarnation;
-        int r = c->kind == CHORE_DECLARE ? declare(ctx, channel, c) : consume(ctx, channel, c);
+        int r = c->kind == CHORE_DECLARE ? requests_declare(ctx, channel, c)
+                                         : requests_consume(ctx, channel, c);
 
         if (r >= 0) {
                 c->error_text[0] = '\0';
@@ -487,6 +401,8 @@ const char *channel_consumer_ended(cel__amqp_channel *channel, amqp_bytes_t tag)
                         c->done_in = 0;
                 }
         }
+        if (queue)
+                channel_forget_place(channel);
         cel__list_for_each (node, &channel->chores) {
                 chore *c = cel__container(node, chore, node);
 
@@ -513,9 +429,10 @@ void cel__amqp_forget(cel__amqp_channel *channel, const cel_queue *queue)
         chore_end(channel, c, CEL_ECLOSED);
 }
 
-int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue)
+int cel__amqp_consume(cel_ctx *ctx, cel__amqp_channel *channel, const char *queue,
+                      const cel_headers *arguments)
 {
-        return chore_await(ctx, channel, CHORE_CONSUME, &(cel_queue){.name = queue});
+        return chore_await(ctx, channel, CHORE_CONSUME, &(cel_queue){.name = queue, .arguments = arguments});
 }
 
 int cel__amqp_cancel_consumers(cel_ctx *ctx, cel__amqp_channel *channel)

@@ -2,20 +2,27 @@
  *
  * The inside of an AMQP connection, shared by the files of this folder:
  *
+ *     lifetime.c     open, ready, close, free
  *     connection.c   state, bytes in and out, frames to whom they concern
  *     handshake.c    from a TCP connection to an open AMQP connection
  *     supervisor.c   the task that keeps it up: connect, restore, back off, close
  *     channel.c      channels: open, request and reply, close
  *     chores.c       what is declared and consumed on a channel
+ *     requests.c     the requests for that
  *     publish.c      publishing: confirms and returns
  *     consume.c      deliveries and their settlement
  *     heartbeat.c    heartbeats, from the guardian's thread
+ *
+ *     retry.h        when to connect again, and to which host
+ *     place.h        where in a stream a consumer is
  *
  * Who may touch what: fields are the loop's alone unless they stand below `mutex`. */
 #ifndef CEL_AMQP_CONNECTION_H
 #define CEL_AMQP_CONNECTION_H
 
 #include "amqp/amqp.h"
+#include "amqp/place.h"
+#include "amqp/retry.h"
 #include "base/buf.h"
 #include "net/stream.h"
 #include "rt/ctx.h"
@@ -68,7 +75,7 @@ typedef struct chore {
         char *queue;            /* owned; "": no queue, only the exchange */
         char *exchange;         /* owned; NULL: no binding */
         char *binding_key;      /* owned */
-        cel_headers *arguments; /* owned; of the queue */
+        cel_headers *arguments; /* owned; of the queue, or of the consumer */
         char tag[16];           /* CHORE_CONSUME: the consumer's */
         bool spared;            /* it was done once more instead of failing */
         unsigned done_in;       /* the channel's incarnation it was done in; 0: it is to be done */
@@ -97,7 +104,8 @@ struct cel__amqp_channel {
                 *quiet;   /* owned; complete once no unwanted consumer is left; NULL: nobody waits for that */
         cel__list chores; /* in the order in which they were asked for */
         unsigned chores_n;
-        bool settled;                      /* all that is wanted has been done: the supervisor passes it by */
+        bool settled; /* all that is wanted has been done: the supervisor passes it by */
+        bool reads_stream;
         bool closing;                      /* nobody wants it any more */
         bool free;                         /* closed: its number can have another channel */
         amqp_method_number_t asked;        /* the last request */
@@ -122,6 +130,7 @@ struct cel__amqp_channel {
         uint64_t tag_next;    /* of the next publish */
         uint64_t tag_oldest;  /* of the oldest publish without an answer */
         confirm *confirms;    /* owned, CONFIRMS_MAX of them; NULL without confirms */
+        place place;          /* of a consumer of a stream */
 };
 
 struct cel__amqp {
@@ -134,9 +143,8 @@ struct cel__amqp {
         cel_tls *tls; /* owned; NULL without TLS */
         unsigned heartbeat_s_wanted;
         size_t body_bytes_max;
-        unsigned host_order[CEL__URL_HOSTS_MAX]; /* shuffled */
-        size_t host_at;                          /* the next to try, an index of host_order */
-        char peer[300];                          /* "host port 5672": whom it is or was last connected to */
+        retry_plan retry;
+        char peer[300]; /* "host port 5672": whom it is or was last connected to */
 
         cel_task *supervisor;   /* owned reference */
         cel_channel *attention; /* owned; holds at most one token: "supervisor, look again" */
@@ -232,6 +240,10 @@ void conn_tell_state(cel__amqp *amqp);
 /* Map what the broker says about a channel (a reply code, AMQP section 1.3 "Constants") to ours. */
 int conn_error_of_reply(unsigned reply_code);
 
+/* What bytes in and out need, for lifetime.c. */
+void conn_init_io(cel__amqp *amqp);
+void conn_fini_io(cel__amqp *amqp);
+
 /* --- handshake.c ------------------------------------------------------------------------------ */
 int conn_handshake(cel_ctx *ctx, cel__amqp *amqp, const cel__url_host *host);
 
@@ -255,6 +267,9 @@ int channel_request(cel_ctx *ctx, cel__amqp_channel *channel, amqp_method_number
 
 /* The channel is open no more, as `text` says. With the mutex held. */
 void channel_down_locked(cel__amqp_channel *channel, const char *text);
+
+/* A stream is read from where its consumer's arguments say. */
+void channel_forget_place(cel__amqp_channel *channel);
 
 /* The connection is down. If nobody wants the channel any more, it is free. */
 void channel_retire_closing(cel__amqp_channel *channel);
@@ -283,6 +298,11 @@ void channel_end_unwanted(cel__amqp_channel *channel);
 
 /* Every chore ends with CEL_ECLOSED. */
 void channel_abandon_chores(cel__amqp_channel *channel);
+
+/* --- requests.c ------------------------------------------------------------------------------- */
+int requests_declare(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c);
+int requests_consume(cel_ctx *ctx, cel__amqp_channel *channel, chore *c);
+int requests_stop_consuming(cel_ctx *ctx, cel__amqp_channel *channel, const chore *c);
 
 /* --- publish.c -------------------------------------------------------------------------------- */
 void publish_on_ack_locked(cel__amqp_channel *channel, uint64_t tag, bool multiple, int outcome);

@@ -55,6 +55,18 @@ void consume_forget(cel__amqp_channel *channel)
         channel->content = cel__content_free(channel->content);
 }
 
+/* Of a stream, the broker says where in it a message stands. */
+static void note_place(cel__amqp_channel *channel, const cel__content *content)
+{
+        int64_t offset;
+
+        if (cel_headers_get_int(content->message.headers, "x-stream-offset", &offset) < 0)
+                return;
+        pthread_mutex_lock(&channel->amqp->mutex);
+        place_delivered(&channel->place, channel->delivery_tag, offset);
+        pthread_mutex_unlock(&channel->amqp->mutex);
+}
+
 /* The message is complete, or what came of it has been stepped over. */
 static void finish(cel__amqp_channel *channel)
 {
@@ -79,6 +91,8 @@ static void finish(cel__amqp_channel *channel)
 
                 if (delivery.content && *channel->in_queue)
                         delivery.content->message.queue = strcpy(delivery.content->queue, channel->in_queue);
+                if (delivery.content && channel->reads_stream)
+                        note_place(channel, delivery.content);
                 cel__amqp_ref(channel->amqp); /* the delivery's */
                 channel->options.on_delivery(channel->options.arg, &delivery);
         }
@@ -163,6 +177,7 @@ int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how)
                 amqp_basic_nack_t nack = {.delivery_tag = delivery->tag,
                                           .requeue = how == CEL__SETTLE_REQUEUE};
 
+                place_settled(&channel->place, delivery->tag);
                 r = how == CEL__SETTLE_ACK
                             ? conn_send_locked(amqp, channel->number, AMQP_BASIC_ACK_METHOD, &ack)
                             : conn_send_locked(amqp, channel->number, AMQP_BASIC_NACK_METHOD, &nack);

@@ -14,9 +14,6 @@ enum {
         CONNECT_MS = 5000,
         HANDSHAKE_MS = 10000,
         GOODBYE_MS = 1500,
-        BACKOFF_MS_MIN = 200,
-        BACKOFF_MS_MAX = 1000,        /* a host that cannot be reached costs nobody anything */
-        BACKOFF_MS_MAX_ANGRY = 15000, /* one that answers and refuses may be drowning */
         RETRY_MS_MIN = 500,
         RETRY_MS_MAX = 1500,
         STEADY_MS = 5000, /* up for so long: the next loss starts with a short wait again */
@@ -28,7 +25,7 @@ static const cel__url_host *next_host(cel__amqp *amqp)
 {
         if (amqp->url->hosts_n == 0)
                 return &no_host;
-        return &amqp->url->hosts[amqp->host_order[amqp->host_at++ % amqp->url->hosts_n]];
+        return &amqp->url->hosts[retry_host(&amqp->retry)];
 }
 
 static void enter(cel__amqp *amqp, conn_state next)
@@ -161,17 +158,22 @@ static int keep_up(cel_ctx *ctx, cel__amqp *amqp)
         }
 }
 
-/* Decorrelated jitter: each wait is drawn between the shortest and three times the last one. */
-static int back_off(cel_ctx *ctx, cel__amqp *amqp, int64_t *wait_ms)
+/* Why it is to be tried again; it was up since `up_since`, if it was. */
+static retry_reason reason_of(cel_ctx *ctx, const cel__amqp *amqp, bool was_up, cel_time up_since)
 {
-        bool cheap = amqp->failure == CEL_ECONNECT || amqp->failure == CEL_ECLOSED ||
-                     amqp->failure == CEL_EIO;
-        int64_t max = cheap ? BACKOFF_MS_MAX : BACKOFF_MS_MAX_ANGRY;
+        if (was_up)
+                return cel_ctx_now(ctx).ns - up_since.ns > STEADY_MS * CEL_NS_PER_MS ? RETRY_LOST_LATE
+                                                                                     : RETRY_LOST;
+        return amqp->failure == CEL_ECONNECT || amqp->failure == CEL_ECLOSED || amqp->failure == CEL_EIO
+                       ? RETRY_UNREACHED
+                       : RETRY_REFUSED;
+}
 
-        *wait_ms = BACKOFF_MS_MIN + (int64_t)cel__random_below((uint64_t)(*wait_ms * 3 - BACKOFF_MS_MIN + 1));
-        if (*wait_ms > max)
-                *wait_ms = max;
-        cel_time until = cel_time_add_ms(cel_ctx_now(ctx), *wait_ms);
+/* Wait before trying again, unless it is not wanted any more. */
+static int back_off(cel_ctx *ctx, cel__amqp *amqp, int64_t wait_ms)
+{
+        cel_time until = cel_time_add_ms(cel_ctx_now(ctx), wait_ms);
+
         for (;;) {
                 int64_t left_ms = (until.ns - cel_ctx_now(ctx).ns) / CEL_NS_PER_MS + 1;
                 int r = await_attention(ctx, amqp, left_ms);
@@ -225,32 +227,28 @@ int conn_supervise(cel_ctx *ctx, void *arg)
 {
         cel__amqp *amqp = arg;
         char told[ERROR_TEXT_BYTES] = "";
-        int64_t wait_ms = BACKOFF_MS_MIN;
-        size_t tried = 0; /* hosts in vain since the last wait */
         int r = 0;
 
         while (!amqp->closing && r != CEL_ECANCELED) {
                 r = connect_once(ctx, amqp, next_host(amqp));
-                tried = r < 0 ? tried + 1 : 0;
-                if (r < 0) {
+                bool was_up = r >= 0;
+                cel_time up_since = cel_ctx_now(ctx);
+
+                if (!was_up) {
                         count_failed_attempt(amqp);
                 } else {
-                        cel_time up_since = cel_ctx_now(ctx);
-
                         tell_up(amqp, told);
                         r = keep_up(ctx, amqp);
                         if (r < 0 && r != CEL_ECANCELED && !amqp->closing) /* unless it is lost already */
                                 conn_lost(amqp, r, "%s", cel_error_text(r));
-                        if (cel_ctx_now(ctx).ns - up_since.ns > STEADY_MS * CEL_NS_PER_MS)
-                                wait_ms = BACKOFF_MS_MIN;
                 }
                 if (amqp->closing || r == CEL_ECANCELED)
                         break;
-                if (tried > 0 && tried < amqp->url->hosts_n) /* another one may be up */
-                        continue;
-                tried = 0;
-                tell_down(amqp, told);
-                r = back_off(ctx, amqp, &wait_ms);
+                int64_t wait_ms = retry_wait_ms(&amqp->retry, reason_of(ctx, amqp, was_up, up_since));
+                if (retry_all_tried(&amqp->retry))
+                        tell_down(amqp, told);
+                if (wait_ms > 0)
+                        r = back_off(ctx, amqp, wait_ms);
         }
         if (amqp->stream && r != CEL_ECANCELED)
                 say_goodbye(ctx, amqp);

@@ -47,14 +47,22 @@ typedef struct cel__subscription_options {
         void *arg; /* borrowed until unsubscribe */
 } cel__subscription_options;
 
-/* What the URL says about how queues are to be, for those who declare some. */
+/* What the URL says about how queues and messages are to be, for those who declare and send some. "Transient" are queues of
+ * one process: those for replies and, unless they are streams, those for fanout casts. */
 typedef struct cel__driver_settings {
-        bool durable, auto_delete;        /* shared queues and their exchanges */
-        cel_headers *arguments;           /* of shared queues; lives as long as the bus; NULL: none */
-        cel_headers *transient_arguments; /* likewise, of queues of one process */
-        unsigned transient_expires_ms;    /* queues of one process: reply and fanout queues; 0: never */
-        int64_t missing_reply_queue_ms;   /* for how long to try to reply to a queue that is not there */
-        bool reply_mandatory;             /* find out whether a reply has reached its queue */
+        bool durable, auto_delete; /* shared queues and their exchanges */
+        cel_headers *arguments;    /* of shared queues; lives as long as the bus; NULL: none */
+        bool transient_durable;    /* transient queues, and fanout exchanges */
+        bool transient_kept;       /* their names come back at the next start: they are not to be deleted */
+        cel_headers *transient_arguments; /* likewise */
+        unsigned transient_expires_ms;    /* 0: never */
+        bool fanout_stream;            /* a topic's servers share one fanout queue, named as its exchange */
+        cel_headers *fanout_arguments; /* likewise */
+        unsigned fanout_expires_ms;
+        unsigned prefetch;              /* what subscribe() takes instead of its options'; 0: nothing */
+        int64_t missing_reply_queue_ms; /* for how long to try to reply to a queue that is not there */
+        bool reply_mandatory;           /* find out whether a reply has reached its queue */
+        const struct cel__compression *compression; /* of what is sent; NULL: none */
 } cel__driver_settings;
 
 struct cel__driver {
@@ -88,6 +96,11 @@ struct cel__driver {
         int (*publish)(cel_ctx *ctx, void *bus, const cel_message *message,
                        unsigned flags); /* as cel_publish() */
 
+        /* Name a transient queue: `prefix` and what nobody else has, now or, if such queues are kept, at the next start.
+         * NULL: a random name will do. Waits: for other processes that name one.
+         * Errors: CEL_ESYSTEM (the ctx has the text), CEL_ETIMEDOUT, CEL_ECANCELED, CEL_ENOMEM. */
+        int (*name_queue)(cel_ctx *ctx, void *bus, const char *prefix, char *name, size_t name_bytes);
+
         /* Consume some queues. Waits: until the bus has agreed.
          * Errors: as declare, await_up; CEL_ENOSUPPORT (the ctx of another loop, or of a thread); nothing is left behind then. */
         int (*subscribe)(cel_ctx *ctx, void *bus, const cel__subscription_options *options,
@@ -115,6 +128,14 @@ struct cel__driver {
 };
 
 extern const cel__driver cel__rabbit_driver;
+
+/* Name a transient queue: driver->name_queue(), or `prefix` and a random id. */
+int cel__driver_name_queue(cel_ctx *ctx, const cel__driver *driver, void *bus, const char *prefix, char *name,
+                           size_t name_bytes);
+
+/* As driver->publish(), compressed if the URL says so: for what others of the library made. */
+int cel__driver_publish(cel_ctx *ctx, const cel__driver *driver, void *bus, const cel_message *message,
+                        unsigned flags);
 
 typedef struct cel__loop cel__loop;
 

@@ -350,8 +350,8 @@ static int publish_once(cel_ctx *ctx, cel__errands *errands, const cel__publishi
                 message.expiration = expiration;
         }
         bool has_queue = p->queue && p->queue->name;
-        return errands->driver->publish(ctx, errands->bus, &message,
-                                        p->flags | (has_queue || p->patient ? CEL_PUBLISH_MANDATORY : 0));
+        return cel__driver_publish(ctx, errands->driver, errands->bus, &message,
+                                   p->flags | (has_queue || p->patient ? CEL_PUBLISH_MANDATORY : 0));
 }
 
 /* What a message is waited for with, and what was tried. */

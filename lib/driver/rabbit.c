@@ -5,33 +5,19 @@
  * acknowledgements. */
 #include "amqp/amqp.h"
 #include "base/assert.h"
+#include "base/uuid.h"
+#include "driver/queue_manager.h"
 #include "driver/settings.h"
 #include "rt/ctx.h"
 
+#include <celadon/log.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-        HEARTBEAT_S = 60, /* oslo.messaging's heartbeat_timeout_threshold */
-        HEARTBEAT_S_MAX = 3600,
-        BODY_BYTES_MAX = 128 * 1024 * 1024, /* RabbitMQ's own limit by default */
-};
-
-/* Under oslo.messaging's names (its [oslo_messaging_rabbit] group). */
-static const char *const option_names[] = {
-        "ssl",
-        "ssl_ca_file",
-        "ssl_cert_file",
-        "ssl_key_file",
-        "ssl_enforce_hostname_verification",
-        "heartbeat_timeout_threshold",
-        "rabbit_login_method",
-        SETTINGS_OPTION_NAMES,
-        NULL,
-};
+enum { BODY_BYTES_MAX = 128 * 1024 * 1024 }; /* RabbitMQ's own limit by default */
 
 typedef struct rabbit {
         unsigned refs;      /* the transport's and each subscription's; on the loop only */
@@ -46,7 +32,9 @@ typedef struct rabbit {
         /* Borrowed, of `publishing`; NULL until an exchange is declared while there is no other connection. */
         cel__amqp_channel *declares_exchanges;
         cel__url *url; /* owned */
+        rabbit_options options;
         cel__driver_settings settings;
+        queue_manager names;
 } rabbit;
 
 typedef struct subscription {
@@ -63,72 +51,11 @@ typedef struct subscription {
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-static int login_of(const cel__url *url, cel__amqp_login *ret_login, char *error, size_t error_bytes)
-{
-        const char *method = cel__url_get(url, "rabbit_login_method");
-
-        if (!method || strcmp(method, "AMQPLAIN") == 0)
-                *ret_login = CEL__AMQP_AMQPLAIN;
-        else if (strcmp(method, "PLAIN") == 0)
-                *ret_login = CEL__AMQP_PLAIN;
-        else if (strcmp(method, "EXTERNAL") == 0)
-                *ret_login = CEL__AMQP_EXTERNAL;
-        else {
-                snprintf(error, error_bytes,
-                         "rabbit_login_method \"%s\" is not one of AMQPLAIN, PLAIN, EXTERNAL", method);
-                return CEL_EINVAL;
-        }
-        return 0;
-}
-
-/* oslo.messaging lets one switch the check of the broker's name off. Whoever asks for that is told that it is
- * on. */
-static int check_verification(const cel__url *url, char *error, size_t error_bytes)
-{
-        bool verify = true;
-        int r = cel__url_get_bool(url, "ssl_enforce_hostname_verification", &verify, error, error_bytes);
-
-        if (r < 0 || verify)
-                return r;
-        snprintf(error, error_bytes,
-                 "ssl_enforce_hostname_verification cannot be false: the broker's name is "
-                 "always verified");
-        return CEL_EINVAL;
-}
-
-static int options_of(const cel__url *url, cel__amqp_options *options, char *error, size_t error_bytes)
-{
-        int64_t heartbeat_s = HEARTBEAT_S;
-        int r = cel__url_check_options(url, option_names, error, error_bytes);
-
-        *options = (cel__amqp_options){.body_bytes_max = BODY_BYTES_MAX};
-        if (r >= 0)
-                r = cel__url_get_bool(url, "ssl", &options->tls, error, error_bytes);
-        if (r >= 0)
-                r = cel__url_get_int(url, "heartbeat_timeout_threshold", 0, HEARTBEAT_S_MAX, &heartbeat_s,
-                                     error, error_bytes);
-        if (r >= 0)
-                r = check_verification(url, error, error_bytes);
-        if (r >= 0)
-                r = login_of(url, &options->login, error, error_bytes);
-        options->heartbeat_s = (unsigned)heartbeat_s;
-        options->ca_file = cel__url_get(url, "ssl_ca_file");
-        options->cert_file = cel__url_get(url, "ssl_cert_file");
-        options->key_file = cel__url_get(url, "ssl_key_file");
-        return r < 0 ? r : 0;
-}
-
 static int rabbit_check(const cel__url *url, char *why, size_t why_bytes)
 {
-        cel__amqp_options options;
-        cel__driver_settings settings;
-        int r = options_of(url, &options, why, why_bytes);
+        rabbit_options options;
 
-        if (r >= 0)
-                r = settings_read(url, &settings, why, why_bytes);
-        if (r >= 0)
-                settings_fini(&settings);
-        return r;
+        return rabbit_options_read(url, &options, why, why_bytes);
 }
 
 static const cel__driver_settings *rabbit_settings(void *bus)
@@ -136,18 +63,41 @@ static const cel__driver_settings *rabbit_settings(void *bus)
         return &((rabbit *)bus)->settings;
 }
 
-/* One of the two connections, named after the program, as `rabbitmqctl list_connections` shows it. */
-static int open_connection(cel_ctx *ctx, cel__url *url, const char *purpose, cel__amqp **ret_amqp)
+static cel__amqp_retry retry_of(const rabbit *bus)
 {
-        char name[128], error[512];
-        cel__amqp_options options;
-        int r = options_of(url, &options, error, sizeof(error));
+        const rabbit_options *o = &bus->options;
 
-        if (r < 0)
-                return cel_fail(ctx, r, "transport URL: %s", error);
-        options.url = cel__url_ref(url);
+        return (cel__amqp_retry){
+                .scheduled = rabbit_options_schedule(bus->url),
+                .delay_ms = o->kombu_reconnect_delay_ms,
+                .interval_ms = o->rabbit_retry_interval_s * 1000,
+                .interval_step_ms = o->rabbit_retry_backoff_s * 1000,
+                .interval_ms_max = (o->rabbit_interval_max_s + o->rabbit_retry_interval_s) * 1000,
+                .splay_ms = o->kombu_reconnect_splay_ms,
+                .shuffle = o->kombu_failover_strategy == RABBIT_FAILOVER_SHUFFLE,
+        };
+}
+
+/* One of the two connections, named after the program, as `rabbitmqctl list_connections` shows it. */
+static int open_connection(cel_ctx *ctx, const rabbit *bus, const char *purpose, cel__amqp **ret_amqp)
+{
+        static const cel__amqp_login logins[] = {[RABBIT_LOGIN_AMQPLAIN] = CEL__AMQP_AMQPLAIN,
+                                                 [RABBIT_LOGIN_PLAIN] = CEL__AMQP_PLAIN,
+                                                 [RABBIT_LOGIN_EXTERNAL] = CEL__AMQP_EXTERNAL};
+        const rabbit_options *o = &bus->options;
+        char name[128];
+        cel__amqp_options options = {.url = cel__url_ref(bus->url),
+                                     .name = name,
+                                     .login = logins[o->rabbit_login_method],
+                                     .tls = o->ssl,
+                                     .ca_file = o->ssl_ca_file,
+                                     .cert_file = o->ssl_cert_file,
+                                     .key_file = o->ssl_key_file,
+                                     .heartbeat_s = (unsigned)o->heartbeat_timeout_threshold_s,
+                                     .retry = retry_of(bus),
+                                     .body_bytes_max = BODY_BYTES_MAX};
+
         snprintf(name, sizeof(name), "%.64s:%d:%s", program_invocation_short_name, (int)getpid(), purpose);
-        options.name = name;
         return cel__amqp_open(ctx, &options, ret_amqp);
 }
 
@@ -157,6 +107,7 @@ static void rabbit_unref(rabbit *r)
                 return;
         settings_fini(&r->settings);
         cel__url_free(r->url);
+        queue_manager_fini(&r->names);
         free(r);
 }
 
@@ -182,6 +133,31 @@ static void rabbit_free(void *bus)
         rabbit_unref(r);
 }
 
+/* What is said for nothing is told, once. */
+static void tell_unused(const cel__url *url)
+{
+        const char *name, *why;
+        size_t at = 0;
+
+        while ((name = rabbit_options_unused(url, &at, &why)))
+                cel_info(NULL, "TRANSPORT-OPTION-UNUSED", "option %s changes nothing here: %s", name, why);
+}
+
+static int read_options(cel_ctx *ctx, rabbit *bus)
+{
+        char why[512];
+        int r = rabbit_options_read(bus->url, &bus->options, why, sizeof(why));
+
+        if (r < 0)
+                return cel_fail(ctx, r, "transport URL: %s", why);
+        r = settings_make(&bus->options, &bus->settings);
+        if (r < 0)
+                return cel_fail(ctx, r, "%s", cel_error_text(r));
+        queue_manager_init(&bus->names, bus->options.hostname, bus->options.processname);
+        tell_unused(bus->url);
+        return 0;
+}
+
 static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
 {
         rabbit *bus = calloc(1, sizeof(*bus));
@@ -190,13 +166,10 @@ static int rabbit_open(cel_ctx *ctx, cel__url *url, void **ret_bus)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         bus->refs = 1;
         bus->loop = ctx->loop;
-        char why[256];
         bus->url = cel__url_ref(url);
-        int r = settings_read(url, &bus->settings, why, sizeof(why));
-        if (r < 0)
-                cel_fail(ctx, r, "transport URL: %s", why);
-        else
-                r = open_connection(ctx, url, "publish", &bus->publishing);
+        int r = read_options(ctx, bus);
+        if (r >= 0)
+                r = open_connection(ctx, bus, "publish", &bus->publishing);
         if (r >= 0)
                 r = cel__amqp_channel_open(ctx, bus->publishing,
                                            &(cel__amqp_channel_options){.confirms = true}, &bus->publishes);
@@ -239,7 +212,7 @@ static int want_consuming(cel_ctx *ctx, rabbit *bus)
         if (ctx->loop != bus->loop)
                 return cel_fail(ctx, CEL_ENOSUPPORT,
                                 "declaring and consuming is for tasks of the transport's loop");
-        int r = bus->consuming ? 0 : open_connection(ctx, bus->url, "consume", &bus->consuming);
+        int r = bus->consuming ? 0 : open_connection(ctx, bus, "consume", &bus->consuming);
         if (r >= 0 && !bus->declares)
                 r = cel__amqp_channel_open(ctx, bus->consuming, &(cel__amqp_channel_options){0},
                                            &bus->declares);
@@ -284,6 +257,25 @@ static int rabbit_publish(cel_ctx *ctx, void *bus, const cel_message *message, u
         return cel__amqp_publish(ctx, ((rabbit *)bus)->publishes, message, flags);
 }
 
+/* --- Names ------------------------------------------------------------------------------------ */
+
+/* The bus is held on to: it may be closed while this waits. */
+static int rabbit_name_queue(cel_ctx *ctx, void *arg, const char *prefix, char *name, size_t name_bytes)
+{
+        rabbit *bus = arg;
+        char uuid[CEL__UUID_BYTES];
+
+        if (!bus->options.use_queue_manager) {
+                cel__uuid_hex(uuid);
+                snprintf(name, name_bytes, "%s%s", prefix, uuid);
+                return 0;
+        }
+        bus->refs++;
+        int r = queue_manager_name(ctx, &bus->names, prefix, name, name_bytes);
+        rabbit_unref(bus);
+        return r;
+}
+
 /* --- Consuming -------------------------------------------------------------------------------- */
 
 static void on_delivery(void *arg, cel__amqp_delivery *d)
@@ -321,11 +313,17 @@ static bool came_before(const cel__subscription_options *options, unsigned i)
         return false;
 }
 
+/* How many deliveries may be unsettled: what the URL says comes first. */
+static uint16_t prefetch_of(const rabbit *bus, const cel__subscription_options *options)
+{
+        return (uint16_t)(bus->settings.prefetch ? bus->settings.prefetch : options->prefetch);
+}
+
 static int open_channel(cel_ctx *ctx, subscription *s, const cel__subscription_options *options)
 {
         cel__amqp_channel *channel;
         int r = cel__amqp_channel_open(ctx, s->amqp,
-                                       &(cel__amqp_channel_options){.prefetch = (uint16_t)options->prefetch,
+                                       &(cel__amqp_channel_options){.prefetch = prefetch_of(s->bus, options),
                                                                     .durable_optional = true,
                                                                     .on_delivery = on_delivery,
                                                                     .arg = s},
@@ -347,6 +345,41 @@ static int declare_queue(cel_ctx *ctx, subscription *s, const cel__subscription_
         return r;
 }
 
+static bool is_stream(const cel_queue *queue)
+{
+        cel_auto_free char *type = NULL;
+
+        return queue->arguments && cel_headers_get_str(queue->arguments, "x-queue-type", &type) >= 0 &&
+               strcmp(type, "stream") == 0;
+}
+
+/* As oslo.messaging asks for it (oslo-wire section 7). Owns: *ret_arguments is yours; NULL: there are none. */
+static int consumer_arguments(const rabbit *bus, const cel_queue *queue, cel_headers **ret_arguments)
+{
+        cel_auto(cel_headers) *arguments = NULL;
+        bool stream = is_stream(queue);
+        int r;
+
+        if (!stream && !bus->options.enable_cancel_on_failover)
+                return 0;
+        r = cel_headers_new(&arguments);
+        if (r >= 0)
+                r = stream ? cel_headers_set_str(arguments, "x-stream-offset", "last")
+                           : cel_headers_set_bool(arguments, "x-cancel-on-ha-failover", true);
+        if (r >= 0)
+                *ret_arguments = CEL_TAKE(arguments);
+        return r;
+}
+
+static int consume(cel_ctx *ctx, const subscription *s, cel__amqp_channel *channel, const cel_queue *queue)
+{
+        cel_auto(cel_headers) *arguments = NULL;
+        int r = consumer_arguments(s->bus, queue, &arguments);
+
+        return r < 0 ? cel_fail(ctx, r, "%s", cel_error_text(r))
+                     : cel__amqp_consume(ctx, channel, queue->name, arguments);
+}
+
 /* Nothing is delivered before everything is declared. */
 static int consume_all(cel_ctx *ctx, subscription *s, const cel__subscription_options *options)
 {
@@ -358,8 +391,7 @@ static int consume_all(cel_ctx *ctx, subscription *s, const cel__subscription_op
                         r = declare_queue(ctx, s, options, i);
         for (unsigned i = 0; i < options->queues_n && r >= 0; i++)
                 if (!came_before(options, i))
-                        r = cel__amqp_consume(ctx, s->channels[options->sparing ? 0 : n++],
-                                              options->queues[i].name);
+                        r = consume(ctx, s, s->channels[options->sparing ? 0 : n++], &options->queues[i]);
         return r;
 }
 
@@ -457,6 +489,7 @@ const cel__driver cel__rabbit_driver = {
         .declare = rabbit_declare,
         .forget = rabbit_forget,
         .publish = rabbit_publish,
+        .name_queue = rabbit_name_queue,
         .subscribe = rabbit_subscribe,
         .stop = rabbit_stop,
         .delete_queue = rabbit_delete_queue,

@@ -1,114 +1,94 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/settings.h"
+#include "wire/compress.h"
 
 #include <stdio.h>
 
-enum {
-        TRANSIENT_TTL_S = 1800,
-        TRANSIENT_TTL_S_MAX = 2000000, /* it is sent in ms, as a signed number of 32 bits */
-        MISSING_CONSUMER_S = 60,
-        MISSING_CONSUMER_S_MAX = 86400,
-        LIMITS = 3,
-};
-
-typedef struct limit {
-        const char *option;
-        const char *argument;
-        int64_t value; /* 0: none */
-} limit;
-
-/* Which arguments are wished for. */
-typedef struct wishes {
-        bool ha, quorum;
-        limit limits[LIMITS]; /* of quorum queues */
-} wishes;
-
-static int read_switches(const cel__url *url, cel__driver_settings *settings, wishes *w, char *error,
-                         size_t error_bytes)
+/* An argument of a queue; none if it is 0. */
+static int set_limit(cel_headers *arguments, const char *name, int64_t value)
 {
-        const struct {
-                const char *name;
-                bool *value;
-        } switches[] = {{"amqp_durable_queues", &settings->durable},
-                        {"amqp_auto_delete", &settings->auto_delete},
-                        {"direct_mandatory_flag", &settings->reply_mandatory},
-                        {"rabbit_ha_queues", &w->ha},
-                        {"rabbit_quorum_queue", &w->quorum}};
-        int r = 0;
-
-        for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]) && r >= 0; i++)
-                r = cel__url_get_bool(url, switches[i].name, switches[i].value, error, error_bytes);
-        if (r >= 0 && w->ha && w->quorum) {
-                snprintf(error, error_bytes, "rabbit_ha_queues and rabbit_quorum_queue cannot both be true");
-                return CEL_EINVAL;
-        }
-        settings->durable |= w->quorum;
-        return r;
+        return value > 0 ? cel_headers_set_int(arguments, name, value) : 0;
 }
 
-static int read_numbers(const cel__url *url, cel__driver_settings *settings, wishes *w, char *error,
-                        size_t error_bytes)
+static int set_quorum(cel_headers *arguments, const rabbit_options *o)
 {
-        int64_t transient_s = TRANSIENT_TTL_S, missing_s = MISSING_CONSUMER_S;
-        int r = cel__url_get_int(url, "rabbit_transient_queues_ttl", 0, TRANSIENT_TTL_S_MAX, &transient_s,
-                                 error, error_bytes);
+        int r = cel_headers_set_str(arguments, "x-queue-type", "quorum");
 
         if (r >= 0)
-                r = cel__url_get_int(url, "kombu_missing_consumer_retry_timeout", 0, MISSING_CONSUMER_S_MAX,
-                                     &missing_s, error, error_bytes);
-        for (size_t i = 0; i < LIMITS && r >= 0; i++)
-                r = cel__url_get_int(url, w->limits[i].option, 0, INT64_MAX, &w->limits[i].value, error,
-                                     error_bytes);
-        settings->transient_expires_ms = (unsigned)transient_s * 1000;
-        settings->missing_reply_queue_ms = missing_s * 1000;
+                r = set_limit(arguments, "x-delivery-limit", o->rabbit_quorum_delivery_limit);
+        if (r >= 0)
+                r = set_limit(arguments, "x-max-in-memory-length", o->rabbit_quorum_max_memory_length);
+        if (r >= 0)
+                r = set_limit(arguments, "x-max-in-memory-bytes", o->rabbit_quorum_max_memory_bytes);
         return r;
 }
 
-/* Owns: *ret_arguments is yours; NULL: there are none. */
-static int make_arguments(const wishes *w, bool transient, cel_headers **ret_arguments)
+/* Of shared queues, or of those of one process, in oslo.messaging's order; when they expire comes last, and is not said
+ * here.
+ * Owns: *ret_arguments is yours; NULL: there are none. */
+static int make_arguments(const rabbit_options *o, bool quorum, cel_headers **ret_arguments)
 {
-        bool quorum = w->quorum && !transient;
         cel_auto(cel_headers) *arguments = NULL;
         int r = 0;
 
-        if (!w->ha && !quorum)
+        if (!o->rabbit_ha_queues && !quorum)
                 return 0;
         r = cel_headers_new(&arguments);
-        if (r >= 0 && w->ha)
+        if (r >= 0 && o->rabbit_ha_queues)
                 r = cel_headers_set_str(arguments, "x-ha-policy", "all");
         if (r >= 0 && quorum)
-                r = cel_headers_set_str(arguments, "x-queue-type", "quorum");
-        for (size_t i = 0; i < LIMITS && r >= 0; i++)
-                if (quorum && w->limits[i].value > 0)
-                        r = cel_headers_set_int(arguments, w->limits[i].argument, w->limits[i].value);
+                r = set_quorum(arguments, o);
         if (r >= 0)
                 *ret_arguments = CEL_TAKE(arguments);
         return r;
 }
 
-int settings_read(const cel__url *url, cel__driver_settings *ret_settings, char *error, size_t error_bytes)
+/* A stream does not expire: what is in it does. */
+static int make_stream_arguments(const rabbit_options *o, cel_headers **ret_arguments)
 {
-        cel__driver_settings settings = {.reply_mandatory = true};
-        wishes w = {.limits = {{"rabbit_quorum_delivery_limit", "x-delivery-limit", 0},
-                               {"rabbit_quorum_max_memory_length", "x-max-in-memory-length", 0},
-                               {"rabbit_quorum_max_memory_bytes", "x-max-in-memory-bytes", 0}}};
-        cel_auto(cel_headers) *shared = NULL, *transient = NULL;
-        int r = read_switches(url, &settings, &w, error, error_bytes);
+        cel_auto(cel_headers) *arguments = NULL;
+        char age[24];
+        int r = cel_headers_new(&arguments);
+
+        snprintf(age, sizeof(age), "%llds", (long long)o->rabbit_transient_queues_ttl_s);
+        if (r >= 0)
+                r = cel_headers_set_str(arguments, "x-queue-type", "stream");
+        if (r >= 0 && o->rabbit_transient_queues_ttl_s > 0)
+                r = cel_headers_set_str(arguments, "x-max-age", age);
+        if (r >= 0)
+                *ret_arguments = CEL_TAKE(arguments);
+        return r;
+}
+
+int settings_make(const rabbit_options *o, cel__driver_settings *ret_settings)
+{
+        unsigned expires_ms = (unsigned)o->rabbit_transient_queues_ttl_s * 1000;
+        bool stream = o->rabbit_stream_fanout;
+        cel__driver_settings s = {
+                .durable = o->amqp_durable_queues || o->rabbit_quorum_queue,
+                .auto_delete = o->amqp_auto_delete,
+                .transient_durable = o->rabbit_transient_quorum_queue,
+                .transient_kept = o->use_queue_manager,
+                .transient_expires_ms = expires_ms,
+                .fanout_stream = stream,
+                .fanout_expires_ms = stream ? 0 : expires_ms,
+                .prefetch = (unsigned)o->rabbit_qos_prefetch_count,
+                .missing_reply_queue_ms = o->kombu_missing_consumer_retry_timeout_s * 1000,
+                .reply_mandatory = o->direct_mandatory_flag,
+                .compression = o->kombu_compression ? cel__compression_find(o->kombu_compression) : NULL,
+        };
+        int r = make_arguments(o, o->rabbit_quorum_queue, &s.arguments);
 
         if (r >= 0)
-                r = read_numbers(url, &settings, &w, error, error_bytes);
-        if (r < 0)
-                return r;
-        r = make_arguments(&w, false, &shared);
+                r = make_arguments(o, o->rabbit_transient_quorum_queue, &s.transient_arguments);
         if (r >= 0)
-                r = make_arguments(&w, true, &transient);
+                r = stream ? make_stream_arguments(o, &s.fanout_arguments)
+                           : make_arguments(o, o->rabbit_transient_quorum_queue, &s.fanout_arguments);
         if (r < 0) {
-                snprintf(error, error_bytes, "out of memory");
+                settings_fini(&s);
                 return r;
         }
-        settings.arguments = CEL_TAKE(shared);
-        settings.transient_arguments = CEL_TAKE(transient);
-        *ret_settings = settings;
+        *ret_settings = s;
         return 0;
 }
 
@@ -116,4 +96,5 @@ void settings_fini(cel__driver_settings *settings)
 {
         settings->arguments = cel_headers_free(settings->arguments);
         settings->transient_arguments = cel_headers_free(settings->transient_arguments);
+        settings->fanout_arguments = cel_headers_free(settings->fanout_arguments);
 }

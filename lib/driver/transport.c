@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Transports: the URL's scheme chooses the driver, the driver does the work. */
+#include "base/uuid.h"
 #include "driver/driver.h"
 #include "driver/errands.h"
 #include "rt/ctx.h"
+#include "wire/compress.h"
 
 #include <celadon/future.h>
 #include <stdatomic.h>
@@ -14,8 +16,10 @@
 
 static const cel__driver *const drivers[] = {&cel__rabbit_driver};
 
-static const cel__driver_settings default_settings = {
-        .transient_expires_ms = 1800000, .missing_reply_queue_ms = 60000, .reply_mandatory = true};
+static const cel__driver_settings default_settings = {.transient_expires_ms = 1800000,
+                                                      .fanout_expires_ms = 1800000,
+                                                      .missing_reply_queue_ms = 60000,
+                                                      .reply_mandatory = true};
 
 struct cel_transport {
         const cel__driver *driver;
@@ -221,9 +225,49 @@ cel__loop *cel__transport_loop(const cel_transport *transport)
         return transport->loop;
 }
 
+static const cel__driver_settings *settings_of(const cel__driver *driver, void *bus)
+{
+        return driver->settings ? driver->settings(bus) : &default_settings;
+}
+
 const cel__driver_settings *cel__transport_settings(const cel_transport *transport)
 {
-        return transport->driver->settings ? transport->driver->settings(transport->bus) : &default_settings;
+        return settings_of(transport->driver, transport->bus);
+}
+
+/* --- What the layers above ask of a driver ---------------------------------------------------- */
+
+int cel__driver_name_queue(cel_ctx *ctx, const cel__driver *driver, void *bus, const char *prefix, char *name,
+                           size_t name_bytes)
+{
+        char uuid[CEL__UUID_BYTES];
+
+        if (driver->name_queue)
+                return driver->name_queue(ctx, bus, prefix, name, name_bytes);
+        cel__uuid_hex(uuid);
+        snprintf(name, name_bytes, "%s%s", prefix, uuid);
+        return 0;
+}
+
+int cel__driver_publish(cel_ctx *ctx, const cel__driver *driver, void *bus, const cel_message *message,
+                        unsigned flags)
+{
+        enum { COMPRESSED_BYTES_MAX = 256 * 1024 * 1024 };
+        const cel__compression *compression = settings_of(driver, bus)->compression;
+        cel_auto(cel_headers) *headers = NULL;
+        cel_message compressed;
+        cel__buf body;
+
+        if (!compression)
+                return driver->publish(ctx, bus, message, flags);
+        cel__buf_init(&body, COMPRESSED_BYTES_MAX);
+        int r = cel__compress_message(compression, message, &body, &headers, &compressed);
+        if (r < 0)
+                cel_fail(ctx, r, "the message cannot be compressed: %s", cel_error_text(r));
+        else
+                r = driver->publish(ctx, bus, &compressed, flags);
+        cel__buf_fini(&body);
+        return r;
 }
 
 cel__transport_part *cel__transport_get_part(cel_transport *transport)

@@ -47,8 +47,8 @@ static int publish(cel_ctx *ctx, const cel_request *request, const cel__buf *bod
         if (cel_headers_new(&headers) < 0)
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         message.headers = headers;
-        return server->driver->publish(ctx, server->bus, &message,
-                                       server->settings->reply_mandatory ? CEL_PUBLISH_MANDATORY : 0);
+        return cel__driver_publish(ctx, server->driver, server->bus, &message,
+                                   server->settings->reply_mandatory ? CEL_PUBLISH_MANDATORY : 0);
 }
 
 /* Until when it makes sense to try: while somebody may wait. */

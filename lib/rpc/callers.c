@@ -26,7 +26,7 @@ struct callers {
         void *bus;
         cel__errands *errands; /* a reference */
         _Atomic unsigned refs;
-        char reply_queue[sizeof("reply_") + CEL__UUID_BYTES];
+        char reply_queue[256]; /* "" before it is made */
         callers_counts counts;
         cel__driver_settings settings;
         void *subscription; /* the driver's, of the reply queue; on the loop */
@@ -102,7 +102,8 @@ static void on_close(cel__transport_part *part)
         c->replies = cel_task_unref(c->replies);
         pthread_mutex_unlock(&c->mutex);
         if (c->subscription) {
-                c->driver->delete_queue(c->subscription, c->reply_queue);
+                if (!c->settings.transient_kept)
+                        c->driver->delete_queue(c->subscription, c->reply_queue);
                 c->driver->unsubscribe(c->subscription);
                 c->subscription = NULL;
         }
@@ -112,12 +113,9 @@ static void on_close(cel__transport_part *part)
 static int callers_new(cel_transport *transport, callers **ret_callers)
 {
         callers *c = calloc(1, sizeof(*c));
-        char uuid[CEL__UUID_BYTES];
 
         if (!c)
                 return CEL_ENOMEM;
-        cel__uuid_hex(uuid);
-        snprintf(c->reply_queue, sizeof(c->reply_queue), "reply_%s", uuid);
         c->part.on_close = on_close;
         c->driver = cel__transport_driver(transport);
         c->bus = cel__transport_bus(transport);
@@ -282,14 +280,20 @@ static void on_delivery(void *arg, const cel__delivery *arrived)
 static int subscribe(cel_ctx *ctx, void *arg)
 {
         callers *c = arg;
+        int r = *c->reply_queue ? 0
+                                : cel__driver_name_queue(ctx, c->driver, c->bus, "reply_", c->reply_queue,
+                                                         sizeof(c->reply_queue));
+        if (r < 0)
+                return r;
         cel_queue queue = {.name = c->reply_queue,
+                           .durable = c->settings.transient_durable,
                            .expires_ms = c->settings.transient_expires_ms,
                            .arguments = c->settings.transient_arguments};
         cel__subscription_options options = {
                 .queues = &queue, .queues_n = 1, .on_delivery = on_delivery, .arg = c};
         void *subscription;
-        int r = c->driver->subscribe(ctx, c->bus, &options, &subscription);
 
+        r = c->driver->subscribe(ctx, c->bus, &options, &subscription);
         if (r < 0)
                 return r;
         if (c->closed) { /* while this waited */

@@ -216,7 +216,7 @@ static int deliver(cel_ctx *ctx, callers *c, const outgoing *s, bool awaited)
         bool fanout = s->settings->fanout, mandatory = s->settings->mandatory && !fanout;
         cel_queue exchange = {.exchange = s->exchange,
                               .fanout = fanout,
-                              .durable = !fanout && wanted->durable,
+                              .durable = fanout ? wanted->transient_durable : wanted->durable,
                               .auto_delete = !fanout && wanted->auto_delete};
 
         if (cel_headers_new(&headers) < 0)

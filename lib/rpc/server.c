@@ -36,16 +36,32 @@ void server_tell_idle(cel_rpc_server *server)
 
 /* --- Start and stop --------------------------------------------------------------------------- */
 
+/* One of its own, or the stream that all servers of the topic read. */
+static int name_fanout_queue(cel_ctx *ctx, cel_rpc_server *server, const char *fanout_exchange)
+{
+        char prefix[320];
+
+        if (*server->fanout_queue && server->settings->transient_kept) /* of an earlier start */
+                return 0;
+        snprintf(prefix, sizeof(prefix), "%s_", fanout_exchange);
+        if (!server->settings->fanout_stream)
+                return cel__driver_name_queue(ctx, server->driver, server->bus, prefix, server->fanout_queue,
+                                              sizeof(server->fanout_queue));
+        snprintf(server->fanout_queue, sizeof(server->fanout_queue), "%s", fanout_exchange);
+        return 0;
+}
+
 /* Everybody's queue, this server's own, and that for all servers (oslo-wire section 4.2). */
 static int subscribe(cel_ctx *ctx, cel_rpc_server *server)
 {
         const cel__driver_settings *settings = server->settings;
-        char own_queue[512], fanout_exchange[300], uuid[CEL__UUID_BYTES];
+        char own_queue[512], fanout_exchange[300];
 
-        cel__uuid_hex(uuid);
         snprintf(own_queue, sizeof(own_queue), "%s.%s", server->topic, server->server);
         snprintf(fanout_exchange, sizeof(fanout_exchange), "%s_fanout", server->topic);
-        snprintf(server->fanout_queue, sizeof(server->fanout_queue), "%s_%s", fanout_exchange, uuid);
+        int r = name_fanout_queue(ctx, server, fanout_exchange);
+        if (r < 0)
+                return r;
         cel_queue queues[] = {{.name = server->topic,
                                .exchange = server->exchange,
                                .binding_key = server->topic,
@@ -62,23 +78,26 @@ static int subscribe(cel_ctx *ctx, cel_rpc_server *server)
                                .exchange = fanout_exchange,
                                .binding_key = server->topic,
                                .fanout = true,
-                               .expires_ms = settings->transient_expires_ms,
-                               .arguments = settings->transient_arguments}};
-        cel__subscription_options options = {.queues = queues,
-                                             .queues_n = sizeof(queues) / sizeof(queues[0]),
-                                             .prefetch = server->concurrency + AHEAD,
-                                             .sparing = true,
-                                             .on_delivery = intake_on_delivery,
-                                             .arg = server};
+                               .durable = settings->transient_durable,
+                               .expires_ms = settings->fanout_expires_ms,
+                               .arguments = settings->fanout_arguments}};
+        cel__subscription_options options = {
+                .queues = queues,
+                .queues_n = sizeof(queues) / sizeof(queues[0]),
+                .prefetch = server->concurrency + AHEAD,
+                .sparing = !settings->fanout_stream, /* a channel remembers where in one stream it is */
+                .on_delivery = intake_on_delivery,
+                .arg = server};
         return server->driver->subscribe(ctx, server->bus, &options, &server->subscription);
 }
 
-/* Whatever is unsettled goes back; what is this process's own goes away. */
+/* Whatever is unsettled goes back; what is this start's own goes away. */
 static void unsubscribe(cel_rpc_server *server)
 {
         if (!server->subscription)
                 return;
-        server->driver->delete_queue(server->subscription, server->fanout_queue);
+        if (!server->settings->fanout_stream && !server->settings->transient_kept)
+                server->driver->delete_queue(server->subscription, server->fanout_queue);
         server->driver->unsubscribe(server->subscription);
         server->subscription = NULL;
 }
