@@ -140,7 +140,10 @@ def topology(bus):
 
 
 @pytest.mark.parametrize('options', [{}, {'amqp_durable_queues': 'true'}, {'amqp_auto_delete': 'true'},
-                                     {'rabbit_transient_queues_ttl': '60'}])
+                                     {'rabbit_transient_queues_ttl': '60'}, {'rabbit_ha_queues': 'true'},
+                                     {'rabbit_quorum_queue': 'true', 'rabbit_quorum_delivery_limit': '3',
+                                      'rabbit_quroum_max_memory_length': '1000', 'rabbit_quroum_max_memory_bytes': '5000000000'},
+                                     {'enable_cancel_on_failover': 'true'}])
 def test_declarations(broker, options):
     """A server and a client that has called it, each kind in a virtual host of its own."""
     declared = {}
