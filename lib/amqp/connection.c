@@ -172,7 +172,8 @@ static void deliver_rouse(cel__mail *mail)
 
 int conn_send_locked(cel__amqp *amqp, uint16_t channel, amqp_method_number_t id, const void *method)
 {
-        int r = cel__frame_put_method(&amqp->out, channel, id, method);
+        /* Lost while this task was about to answer: what is put into `out` now would be the next broker's. */
+        int r = amqp->stream ? cel__frame_put_method(&amqp->out, channel, id, method) : CEL_ECLOSED;
 
         if (r >= 0)
                 conn_flush_later_locked(amqp, false);
@@ -417,6 +418,7 @@ int conn_attach(cel__amqp *amqp, cel__stream *stream)
 
         if (r < 0)
                 return r;
+        cel_assert(cel__buf_used(&amqp->out) == 0);
         pthread_mutex_lock(&amqp->mutex);
         amqp->stream = stream;
         amqp->read_needs = amqp->write_needs = 0;

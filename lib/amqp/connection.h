@@ -214,7 +214,7 @@ void conn_flush_later_locked(cel__amqp *amqp, bool urgent);
 int conn_flush_locked(cel__amqp *amqp);
 
 /* Append one method. With the mutex held.
- * Errors: as cel__frame_put_method(). */
+ * Errors: as cel__frame_put_method(), CEL_ECLOSED. */
 int conn_send_locked(cel__amqp *amqp, uint16_t channel, amqp_method_number_t id, const void *method);
 
 /* Send a method, unless `id` is 0, and wait for another. On the supervisor's ctx.
