@@ -34,7 +34,7 @@ static int start_route(cel_ctx *ctx, bridge_route *route)
                 r = cel_notification_listener_open(ctx, route->transport, &listen, &route->listener);
         if (r < 0)
                 return cel_fail(ctx, r, "route \"%s\": %s", route->config->name, cel_ctx_error_text(ctx, r));
-        if (!from->durable)
+        if (!from->durable && !cel_transport_is_durable(route->transport))
                 cel_warn(NULL, "BRIDGE-NOT-DURABLE",
                          "route=%s a restart of the broker loses what is queued; for durable queues set "
                          "\"durable: true\" "

@@ -84,6 +84,10 @@ CEL_API int cel_transport_declare_queue(cel_ctx *ctx, cel_transport *transport, 
  * at most 1,024 of them. The queue itself stays; whoever waits for its declaration gets CEL_ECLOSED. Never waits. */
 CEL_API void cel_transport_forget_queue(cel_transport *transport, const cel_queue *queue);
 
+/* Are the queues durable that listeners, notifiers and RPC servers declare, unless they are told otherwise: does the URL say
+ * amqp_durable_queues or rabbit_quorum_queue? Never waits. */
+CEL_API bool cel_transport_is_durable(const cel_transport *transport);
+
 /* Publish one message and wait until the bus has confirmed it.
  * Owns:   all of `message` is borrowed until this returns.
  * Waits:  for a connection, for the confirmation, the deadline or cancellation.

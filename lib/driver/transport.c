@@ -235,6 +235,11 @@ const cel__driver_settings *cel__transport_settings(const cel_transport *transpo
         return settings_of(transport->driver, transport->bus);
 }
 
+bool cel_transport_is_durable(const cel_transport *transport)
+{
+        return cel__transport_settings(transport)->durable;
+}
+
 /* --- What the layers above ask of a driver ---------------------------------------------------- */
 
 int cel__driver_name_queue(cel_ctx *ctx, const cel__driver *driver, void *bus, const char *prefix, char *name,

@@ -65,6 +65,37 @@ TEST(a_password_is_never_told)
         }
 }
 
+/* --- Durable ---------------------------------------------------------------------------------- */
+
+static int is_durable(cel_ctx *ctx, void *arg)
+{
+        cel_transport *transport;
+        int r = cel_transport_open(ctx, arg, &transport);
+
+        if (r < 0)
+                return r;
+        r = cel_transport_is_durable(transport);
+        cel_transport_free(transport);
+        return r;
+}
+
+TEST(a_transport_knows_whether_shared_queues_are_durable)
+{
+        static const struct {
+                const char *url;
+                bool durable;
+        } all[] = {{"rabbit://127.0.0.1:1/", false},
+                   {"rabbit://127.0.0.1:1/?amqp_durable_queues=true", true},
+                   {"rabbit://127.0.0.1:1/?rabbit_quorum_queue=true", true},
+                   {"rabbit://127.0.0.1:1/?rabbit_transient_quorum_queue=true", false}};
+        fixture f = fixture_new();
+
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+                CHECK_RESULT(fixture_spawn(&f, "opener", is_durable, (void *)(uintptr_t)all[i].url),
+                             all[i].durable);
+        fixture_free(&f);
+}
+
 /* --- Whose ctx -------------------------------------------------------------------------------- */
 
 static int open_transport(cel_ctx *ctx, void *arg)

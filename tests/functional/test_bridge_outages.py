@@ -101,6 +101,13 @@ def test_a_route_that_a_restart_of_the_broker_would_empty_is_told_at_the_start(b
     assert line.level == 'WARN'
 
 
+@pytest.mark.parametrize('option', ['amqp_durable_queues', 'rabbit_quorum_queue'])
+def test_a_transport_whose_queues_are_durable_needs_no_warning(bus, api, start_bridge, option):
+    bridge = start_bridge(bridge_config(bus.url(**{option: 'true'}), route(api.url, pool='one'))).ready()
+    assert bridge.lines('BRIDGE-NOT-DURABLE') == []
+    assert bus.queue('one').durable
+
+
 @pytest.mark.sanitized
 def test_sigterm_ends_a_bridge_that_waits_for_its_broker(bus, api, start_bridge):
     api.stop()
