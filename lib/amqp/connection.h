@@ -3,7 +3,8 @@
  * The inside of an AMQP connection, shared by the files of this folder:
  *
  *     lifetime.c     open, ready, close, free
- *     connection.c   state, bytes in and out, frames to whom they concern
+ *     connection.c   state, bytes out, requests, loss
+ *     reading.c      bytes in, frames to whom they concern
  *     handshake.c    from a TCP connection to an open AMQP connection
  *     supervisor.c   the task that keeps it up: connect, restore, back off, close
  *     channel.c      channels: open, request and reply, close
@@ -35,6 +36,7 @@ enum {
         CHANNELS_MAX = 2047,               /* what RabbitMQ allows by default */
         CONFIRMS_MAX = 4096,               /* publishes without an answer, for each channel; a power of two */
         FRAME_BYTES_MAX = 1024 * 1024,     /* the most that we agree to */
+        READ_BYTES = 64 * 1024,            /* at once */
         OUT_BYTES_SOFT = 4 * 1024 * 1024,  /* above this, publishing waits */
         OUT_BYTES_MAX = 512 * 1024 * 1024, /* one message and everything that must not wait fit in between */
         ERROR_TEXT_BYTES = 512,
@@ -231,8 +233,8 @@ void conn_attention(cel__amqp *amqp);
 
 bool conn_is_open(conn_state state);
 
-/* Read what has come. On the hub. */
-void conn_read(cel__amqp *amqp);
+/* Watch the stream for what reading and writing need. With the mutex held. */
+void conn_want_locked(cel__amqp *amqp);
 
 /* Log the state, if it is news. On the loop, without the mutex: whoever writes the log may publish. */
 void conn_tell_state(cel__amqp *amqp);
@@ -243,6 +245,12 @@ int conn_error_of_reply(unsigned reply_code);
 /* What bytes in and out need, for lifetime.c. */
 void conn_init_io(cel__amqp *amqp);
 void conn_fini_io(cel__amqp *amqp);
+
+/* --- reading.c -------------------------------------------------------------------------------- */
+
+/* Read what has come. On the hub. */
+void conn_read(cel__amqp *amqp);
+void conn_on_pump(cel__deferred *deferred);
 
 /* --- handshake.c ------------------------------------------------------------------------------ */
 int conn_handshake(cel_ctx *ctx, cel__amqp *amqp, const cel__url_host *host);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver/queue_manager.h"
+#include "fixture.h"
 #include "test.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,4 +137,84 @@ TEST(no_number_is_drawn_twice_by_threads_and_processes)
         snprintf(lock, sizeof(lock), "%s/oslo_read_shm_h_p", folder);
         CHECK_INT(unlink(lock), 0);
         end();
+}
+
+/* --- From a ctx ------------------------------------------------------------------------------- */
+
+typedef struct naming {
+        queue_manager manager;
+        char name[256];
+} naming;
+
+static int name_one(cel_ctx *ctx, void *arg)
+{
+        naming *n = arg;
+
+        return queue_manager_name(ctx, &n->manager, "reply_", n->name, sizeof(n->name));
+}
+
+static int name_within_50_ms(cel_ctx *ctx, void *arg)
+{
+        CEL_WITHIN_MS(ctx, 50);
+
+        return name_one(ctx, arg);
+}
+
+/* A host that nobody else has, and its counter's file. */
+static naming naming_new(char counter[128])
+{
+        naming n = {0};
+        char host[32];
+
+        unsetenv("OSLO_LOCK_PATH");
+        snprintf(host, sizeof(host), "test-%d", (int)getpid());
+        queue_manager_init(&n.manager, host, "p");
+        snprintf(counter, 128, "/dev/shm/%s_p_qmanager", host);
+        return n;
+}
+
+TEST_BOTH(queues_are_named_by_host_process_and_number)
+{
+        fixture f = fixture_new();
+        char counter[128], expected[64];
+        naming n = naming_new(counter);
+
+        CHECK_INT(fixture_actor_wait(&f, fixture_act(&f, kind, "first", name_one, &n)), 0);
+        CHECK_INT(fixture_actor_wait(&f, fixture_act(&f, kind, "second", name_one, &n)), 0);
+        snprintf(expected, sizeof(expected), "reply_test-%d:p:2", (int)getpid());
+        CHECK_STR(n.name, expected);
+        queue_manager_fini(&n.manager);
+        unlink(counter);
+        fixture_free(&f);
+}
+
+TEST_BOTH(whoever_waits_for_another_process_has_a_deadline)
+{
+        fixture f = fixture_new();
+        char counter[128];
+        naming n = naming_new(counter);
+        struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(counter, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+        CHECK_INT(fcntl(fd, F_OFD_SETLK, &all), 0);
+        fixture_actor *actor = fixture_act(&f, kind, "named", name_within_50_ms, &n);
+        CHECK(!fixture_actor_done(actor));
+        fixture_advance_ms(&f, 50);
+        CHECK_INT(fixture_actor_wait(&f, actor), CEL_ETIMEDOUT);
+        close(fd); /* the job that was given up ends */
+        queue_manager_fini(&n.manager);
+        unlink(counter);
+        fixture_free(&f);
+}
+
+TEST(without_names_it_has_this_hosts_and_this_programs)
+{
+        queue_manager m;
+        char host[256];
+
+        queue_manager_init(&m, NULL, NULL);
+        gethostname(host, sizeof(host));
+        CHECK_INT(strncmp(m.hostname, host, QUEUE_MANAGER_NAME_BYTES_MAX), 0);
+        CHECK_STR(m.processname, "driver_queue_manager_test");
+        queue_manager_fini(&m);
 }
