@@ -44,3 +44,16 @@ bool cli_read_number(const char *text, long min, long max, long *ret_number)
         *ret_number = strtol(text, &end, 10);
         return end != text && !*end && *ret_number >= min && *ret_number <= max;
 }
+
+bool cli_add(cli_list *list, const char *text)
+{
+        if (list->n == CLI_LIST_MAX)
+                return false;
+        list->texts[list->n++] = text;
+        return true;
+}
+
+const char *const *cli_list_or_null(const cli_list *list)
+{
+        return list->n > 0 ? list->texts : NULL;
+}

@@ -31,6 +31,19 @@ bool cli_read_seconds(const char *text, int64_t *ret_ms);
 /* Read a whole number from `min` to `max`; false if it is none. */
 bool cli_read_number(const char *text, long min, long max, long *ret_number);
 
+/* Values of a flag that may come several times: NULL-terminated, since the list was zero. */
+enum { CLI_LIST_MAX = 16 };
+typedef struct cli_list {
+        const char *texts[CLI_LIST_MAX + 1];
+        unsigned n;
+} cli_list;
+
+/* Add one; false if there are too many. */
+bool cli_add(cli_list *list, const char *text);
+
+/* What an option that takes NULL for its default gets. */
+const char *const *cli_list_or_null(const cli_list *list);
+
 /* Each gets its own arguments, argv[0] being the verb, and returns an exit status. */
 int cli_bench(int argc, char **argv);
 int cli_bridge(int argc, char **argv);

@@ -8,21 +8,24 @@
 #include <limits.h>
 #include <stdio.h>
 
-static const char usage[] = "usage: celadon listen --url URL [--exchange X] [--topic T …] [--priority P …] "
-                            "[--pool NAME] [--count N]\n"
-                            "\n"
-                            "Print notifications, one JSON object a line. With --pool, this gets a copy of "
-                            "each; without, it takes them\n"
-                            "away from whoever else listens. Says \"listening\" on standard error once it "
-                            "does; ends with ^C, or after N.\n"
-                            "Exit status: 0 success, 3 no way to the bus, 64 usage.\n";
-
-enum { LISTS_MAX = 16 };
+static const char usage[] =
+        "usage: celadon listen --url URL [--exchange X] [--topic T …] [--priority P …] "
+        "[--pool NAME]\n"
+        "                      [--event-type REGEX] [--publisher REGEX] [--count N]\n"
+        "\n"
+        "Print notifications, one JSON object a line. With --pool, this gets a copy of "
+        "each; without, it takes them\n"
+        "away from whoever else listens, also those that the expressions leave out, which "
+        "match from the beginning.\n"
+        "Says \"listening\" on standard error once it "
+        "does; ends with ^C, or after N.\n"
+        "Exit status: 0 success, 3 no way to the bus, 64 usage.\n";
 
 typedef struct job {
         const char *url;
-        const char *topics[LISTS_MAX + 1], *priorities[LISTS_MAX + 1];
-        unsigned topics_n, priorities_n;
+        cli_list topics, priorities;
+        cel_notification_filter filter;
+        cel_notification_endpoint endpoint;
         cel_notification_listener_options options;
         long count; /* still to come; 0: any number */
         cel_future *enough;
@@ -67,7 +70,7 @@ static int listen_until_stopped(cel_ctx *ctx, job *j)
                 fprintf(stderr, "celadon listen: %s\n", cel_ctx_error_text(ctx, r));
         if (bus)
                 cel_transport_close(ctx, CEL_TAKE(bus));
-        return r >= 0 ? 0 : CLI_TRANSPORT;
+        return r >= 0 ? 0 : r == CEL_EINVAL ? CLI_USAGE : CLI_TRANSPORT;
 }
 
 static int run(cel_ctx *ctx, void *arg)
@@ -79,19 +82,17 @@ static int run(cel_ctx *ctx, void *arg)
 }
 
 static const struct option flags[] = {
-        {"url", required_argument, NULL, 'u'},   {"exchange", required_argument, NULL, 'x'},
-        {"topic", required_argument, NULL, 't'}, {"priority", required_argument, NULL, 'p'},
-        {"pool", required_argument, NULL, 'o'},  {"count", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},        {0},
+        {"url", required_argument, NULL, 'u'},
+        {"exchange", required_argument, NULL, 'x'},
+        {"topic", required_argument, NULL, 't'},
+        {"priority", required_argument, NULL, 'p'},
+        {"event-type", required_argument, NULL, 'e'},
+        {"publisher", required_argument, NULL, 'i'},
+        {"pool", required_argument, NULL, 'o'},
+        {"count", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
 };
-
-static bool add(const char **list, unsigned *n, const char *text)
-{
-        if (*n == LISTS_MAX)
-                return false;
-        list[(*n)++] = text;
-        return true;
-}
 
 static bool read_flag(void *arg, int flag)
 {
@@ -105,9 +106,15 @@ static bool read_flag(void *arg, int flag)
                 j->options.exchange = optarg;
                 return true;
         case 't':
-                return add(j->topics, &j->topics_n, optarg);
+                return cli_add(&j->topics, optarg);
         case 'p':
-                return add(j->priorities, &j->priorities_n, optarg);
+                return cli_add(&j->priorities, optarg);
+        case 'e':
+                j->filter.event_type = optarg;
+                return true;
+        case 'i':
+                j->filter.publisher_id = optarg;
+                return true;
         case 'o':
                 j->options.pool = optarg;
                 return true;
@@ -133,8 +140,7 @@ int cli_listen(int argc, char **argv)
 {
         static const cli_verb verb = {
                 .name = "listen", .usage = usage, .flags = flags, .read_flag = read_flag, .check = check};
-        job j = {.options = {.on_notification = print, .allow_requeue = true, .concurrency = 1},
-                 .status = CLI_TRANSPORT};
+        job j = {.options = {.allow_requeue = true, .concurrency = 1}, .status = CLI_TRANSPORT};
         int status = cli_read_arguments(&verb, argc, argv, &j);
 
         if (status >= 0)
@@ -142,9 +148,11 @@ int cli_listen(int argc, char **argv)
         cel_log_set_level(CEL_LOG_WARN);
         if (cel_future_new(&j.enough) < 0)
                 return CLI_TRANSPORT;
-        j.options.topics = j.topics_n > 0 ? j.topics : NULL;
-        j.options.priorities = j.priorities_n > 0 ? j.priorities : NULL;
-        j.options.arg = &j;
+        j.options.topics = cli_list_or_null(&j.topics);
+        j.options.priorities = cli_list_or_null(&j.priorities);
+        j.endpoint = (cel_notification_endpoint){.filter = &j.filter, .on_notification = print, .arg = &j};
+        j.options.endpoints = &j.endpoint;
+        j.options.endpoints_n = 1;
         cel_main(run, &j);
         cel_future_unref(j.enough);
         return j.status;

@@ -61,7 +61,7 @@ typedef struct cel_notification_filter {
 } cel_notification_filter;
 
 /* Who handles what; a notification goes to each endpoint that wants it, in their order, until one gives it back. What none
- * wants is settled. */
+ * wants is settled at once. */
 typedef struct cel_notification_endpoint {
         const char *const *priorities;         /* NULL-terminated; NULL: all */
         const cel_notification_filter *filter; /* NULL: everything */
@@ -80,7 +80,8 @@ typedef struct cel_notification_listener_options {
         const char *const *topics;              /* NULL-terminated; NULL: {"notifications"} */
         const cel_notification_target *targets; /* instead of the two, when exchanges differ */
         unsigned targets_n;
-        const char *const *priorities; /* NULL-terminated, lower case; NULL: all seven of oslo.messaging */
+        /* Which to listen to: NULL-terminated, lower case; NULL: those of the endpoints, or all seven of oslo.messaging. */
+        const char *const *priorities;
         const char *pool; /* a queue of one's own, which gets a copy of everything; NULL: the shared queues */
         /* amqp_durable_queues of the senders: the two must agree; or as the URL says. A queue that exists and is not durable
          * is listened to all the same, with a warning; false for one that is durable is CEL_ECONFLICT. */
@@ -92,7 +93,7 @@ typedef struct cel_notification_listener_options {
         unsigned concurrency;
         /* oslo.messaging's batch listener: a handler gets as many messages at once, 1 to 10,000, or fewer when
          * batch_timeout_ms have passed since the first came (0, or more than 5 minutes: those), or when there is no room for
-         * another one. A batch is handled priority by priority. 0: no batches. */
+         * another one. A batch is handled priority by priority; what no endpoint wants is not in it. 0: no batches. */
         unsigned batch_size;
         int64_t batch_timeout_ms;
         /* Bytes of the messages that are here and not settled; 0: 256 MiB. What comes beyond is not kept, but given back

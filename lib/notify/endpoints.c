@@ -55,8 +55,8 @@ int cel__endpoints_init(cel__endpoints *endpoints, const cel_notification_listen
         int r = 0;
 
         *endpoints = (cel__endpoints){0};
-        if (several && (o->on_notification || o->on_batch || o->priorities)) {
-                snprintf(why, why_bytes, "a listener with endpoints has its handlers and priorities there");
+        if (several && (o->on_notification || o->on_batch)) {
+                snprintf(why, why_bytes, "a listener with endpoints has its handlers there");
                 return CEL_EINVAL;
         }
         if (o->endpoints_n > CEL__ENDPOINTS_MAX) {

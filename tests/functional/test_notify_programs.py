@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import logging
 import signal
 import subprocess
 
@@ -106,11 +107,75 @@ def test_pools_get_a_copy_each(bus):
         assert second.wait() == 0
 
 
+def test_listen_prints_what_its_expressions_let_pass(bus):
+    with listening(bus, '--event-type', r'compute\.', '--publisher', 'a') as (lines, _):
+        for publisher, event_type in ('a', 'compute.1'), ('b', 'compute.2'), ('a', 'volume.3'), ('a', 'compute.4'):
+            assert run_program('notify', '--url', bus.url(), '--exchange', 'nova', '--publisher', publisher, event_type).returncode == 0
+        assert [line['event_type'] for line in lines.wait_for(2)] == ['compute.1', 'compute.4']
+
+
+def logged_by_python(bus, event_type, payload):
+    """The logger's name and the message that oslo.messaging's driver `log` writes."""
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger = logging.getLogger('oslo.messaging.notification')
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    transport = oslo_messaging.get_notification_transport(cfg.CONF, url=bus.url())
+    try:
+        oslo_messaging.Notifier(transport, publisher_id='p', driver='log').info({}, event_type, payload)
+    finally:
+        transport.cleanup()
+        logger.removeHandler(handler)
+    [record] = records
+    return record.name, record.getMessage()
+
+
+def test_the_log_driver_writes_what_pythons_writes(bus):
+    payload = {'a': [1, 2.5, None], 'adminPass': 'x', 'inner': {'auth_token': 'y', 'ö': 'z'}, 'key': None}
+    done = run_program('notify', '--url', bus.url(), '--driver', 'log', '--publisher', 'p', 'compute.start', json.dumps(payload))
+    assert done.returncode == 0
+    [line] = [line for line in done.stderr.splitlines() if 'oslo.messaging.notification' in line]
+    _, level, name, _, text = line.split(' ', 4)
+    python_name, python_text = logged_by_python(bus, 'compute.start', payload)
+    ours, pythons = json.loads(text), json.loads(python_text)
+    assert (level, name) == ('INFO', python_name)
+    assert list(ours) == list(pythons)
+    for message in ours, pythons:
+        assert len(message.pop('message_id')) == 36 and message.pop('timestamp')
+    assert ours == pythons
+    assert ours['payload']['adminPass'] == ours['payload']['inner']['auth_token'] == '***'
+
+
+def test_routes(bus, tmp_path):
+    routes = tmp_path / 'routes.yaml'
+    routes.write_text('group:\n  messagingv2: {accepted_events: ["compute.*"]}\n  messaging: {accepted_priorities: [ERR*]}\n')
+    arguments = ['notify', '--url', bus.url(), '--exchange', 'nova', '--driver', 'routing', '--routing-config', str(routes)]
+    for priority, event_type in ('info', 'compute.1'), ('info', 'volume.2'), ('error', 'compute.3'), ('error', 'volume.4'):
+        done = run_program(*arguments, '--priority', priority, event_type)
+        assert done.returncode == 0
+    assert [json.loads(json.loads(m.body)['oslo.message'])['event_type'] for m in bus.take('notifications.info', 1)] == ['compute.1']
+    errors = [json.loads(message.body) for message in bus.take('notifications.error', 3)]
+    assert sorted(e['event_type'] for e in errors if 'event_type' in e) == ['compute.3', 'volume.4']
+    assert {name: queue.ready for name, queue in bus.queues().items() if queue.ready} == {}
+
+    routes.write_text('group:\n  messagingv3: {}\n')
+    done = run_program(*arguments, 'x')
+    assert done.returncode == 64 and f'{routes}:2:3: there is no driver "messagingv3"' in done.stderr
+
+
 def test_usage(bus):
     for arguments in (['notify', 'x'], ['notify', '--url', 'rabbit://'], ['notify', '--url', 'rabbit://', 'x', '{'],
                       ['listen'], ['listen', '--url', 'rabbit://', 'x'], ['listen', '--count', '0', '--url', 'rabbit://']):
         done = run_program(*arguments)
         assert done.returncode == 64 and f'usage: celadon {arguments[0]}' in done.stderr
     assert run_program('notify', '--url', bus.url(), '--priority', 'INFO', 'x').returncode == 64
+    assert run_program('notify', '--url', bus.url(), '--driver', 'pigeon', 'x').returncode == 64
+    assert run_program('notify', '--url', bus.url(), '--retry', '-2', 'x').returncode == 64
+    done = run_program('listen', '--url', bus.url(), '--event-type', '(')
+    assert done.returncode == 64 and 'missing closing parenthesis at byte 1' in done.stderr
     assert run_program('notify', '--url', 'rabbit://127.0.0.1:1/', '--timeout', '0.3', 'x').returncode == 2
-    assert run_program('listen', '--url', bus.url(password='wrong')).returncode == 3
+    for verb in ['notify', 'x'], ['listen']:
+        done = run_program(*verb, '--url', bus.url(password='wrong'))
+        assert done.returncode == 3 and 'ACCESS_REFUSED' in done.stderr

@@ -8,6 +8,7 @@
     Cluster     three nodes of it, in a module of its own
     AmqpProxy   stands before a broker and cuts connections at chosen frames, in a module of its own (proxy)
     CServer, PythonServer, CCaller, PythonCaller    RPC, of both kinds
+    CListener, PythonListener, c_notify, python_notify    notifications, of both kinds
 
 Everything listens on 127.0.0.1, and ends when it is closed or when the program that started it ends, however that happens.
 Nothing sleeps: whoever has to wait waits for the event, with a deadline.
@@ -18,10 +19,13 @@ from .api import Api, Gate, SlammedDoor
 from .bridge import Bridge, bridge_config, check_config, program, route, run_program
 from .certs import Certificates
 from .events import random_event
+from .notify import PRIORITIES, CListener, PythonListener, c_notify, python_notify
 from .publisher import Publisher
 from .rabbitmq import USER, RabbitMQ
 from .rpc import CCaller, CServer, Outcome, PythonCaller, PythonServer
 from .waiting import PATIENCE_S, Feed, TookTooLong
 
-__all__ = ['Api', 'Bridge', 'CCaller', 'CServer', 'Certificates', 'Feed', 'Gate', 'Outcome', 'PATIENCE_S', 'Publisher',
-           'PythonCaller', 'PythonServer', 'RabbitMQ', 'SlammedDoor', 'TookTooLong', 'USER', 'bridge_config', 'check_config', 'process', 'program', 'random_event', 'route', 'run_program']
+__all__ = ['Api', 'Bridge', 'CCaller', 'CListener', 'CServer', 'Certificates', 'Feed', 'Gate', 'Outcome',
+           'PATIENCE_S', 'PRIORITIES', 'Publisher', 'PythonCaller', 'PythonListener', 'PythonServer', 'RabbitMQ',
+           'SlammedDoor', 'TookTooLong', 'USER', 'bridge_config', 'c_notify', 'check_config', 'process', 'program',
+           'python_notify', 'random_event', 'route', 'run_program']
