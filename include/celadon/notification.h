@@ -36,7 +36,8 @@ enum {
  * gone (oslo's rule; a warning says so). CEL_ECANCELED gives the message back in any case. */
 typedef int (*cel_notification_fn)(cel_ctx *ctx, const cel_notification *notification, void *arg);
 
-/* The same for several of one priority, `n` of them, at least one: what it returns goes for all. */
+/* The same for several of one priority, `n` of them, at least one. What it returns goes for all of that priority in the
+ * batch: for what other endpoints want of it, too. */
 typedef int (*cel_notification_batch_fn)(cel_ctx *ctx, const cel_notification *const *notifications,
                                          unsigned n, void *arg);
 

@@ -207,6 +207,56 @@ TEST(what_is_wrong_with_endpoints_is_said_when_a_listener_opens)
         }
 }
 
+TEST(a_listener_says_each_thing_in_one_way)
+{
+        static const cel_notification_target target = {"nova", "notifications"};
+        static const cel_notification_endpoint endpoint = {.on_notification = on_notification};
+        static const struct {
+                cel_notification_listener_options options;
+                const char *error;
+        } cases[] = {
+                {{0}, "without batch_size, handlers are on_notification"},
+                {{.on_notification = on_notification, .endpoints = &endpoint, .endpoints_n = 1},
+                 "a listener with endpoints has its handlers there"},
+                {{.on_notification = on_notification, .targets = &target, .targets_n = 1, .exchange = "nova"},
+                 "a listener has targets, or exchange and topics, not both"},
+                {{.on_notification = on_notification, .on_batch = on_batch, .batch_size = 5},
+                 "with batch_size, handlers are on_batch"},
+                {{.on_batch = on_batch, .batch_size = 10001},
+                 "a listener's concurrency is at most 65535, its batch_size 10000"},
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                world w;
+
+                world_init(&w);
+                w.options = cases[i].options;
+                CHECK_RESULT(fixture_spawn(&w.f, "opener", open_listener, &w), CEL_EINVAL);
+                CHECK_STR(w.error, cases[i].error);
+                bus_fini(&w.bus);
+                fixture_free(&w.f);
+        }
+}
+
+TEST(each_target_has_its_exchange)
+{
+        static const cel_notification_target targets[] = {{"nova", NULL}, {NULL, "t"}};
+        world w;
+        handler h = {&w, "", 0};
+
+        world_init(&w);
+        w.options = (cel_notification_listener_options){.targets = targets,
+                                                        .targets_n = 2,
+                                                        .priorities = errors,
+                                                        .on_notification = on_notification,
+                                                        .arg = &h};
+        world_open(&w);
+        CHECK_INT(w.bus.subscriptions[0].options.queues_n, 4);
+        CHECK_STR(w.bus.subscriptions[0].queues[0], "notifications.error");
+        CHECK_STR(w.bus.subscriptions[0].queues[3], "t.critical");
+        world_fini(&w);
+}
+
 /* --- Batches ---------------------------------------------------------------------------------- */
 
 /* A listener with one handler of batches. */

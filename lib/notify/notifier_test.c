@@ -372,6 +372,11 @@ TEST_BOTH(a_prepared_notifier_has_another_publisher_or_retry_and_shares_the_rest
         CHECK_DONE(fixture_act(&w.f, kind, "reader", take_sent, &w), 0);
         CHECK_INT(json_integer_value(json_object_get(json_array_get(w.sent, 1), "retry")), -1);
         CHECK_INT(json_integer_value(json_object_get(json_array_get(w.sent, 2), "retry")), 5);
+        w.options = (cel_notifier_options){.publisher_id = "three"};
+        CHECK_DONE(fixture_act(&w.f, kind, "preparer", prepare, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "reader", take_sent, &w), 0);
+        CHECK_INT(json_integer_value(json_object_get(json_array_get(w.sent, 0), "retry")), 5);
         world_fini(&w);
 }
 
