@@ -6,6 +6,7 @@
 #ifndef CELADON_BRIDGE_CONFIG_H
 #define CELADON_BRIDGE_CONFIG_H
 
+#include "bridge/condition.h"
 #include "bridge/template.h"
 
 #include <celadon/base.h>
@@ -41,11 +42,14 @@ typedef struct bridge_source_config {
         bool auto_delete;
 } bridge_source_config;
 
-/* match: which of them the route handles. Each is a list of globs, see glob.h; NULL: any. */
+/* match: which of them the route handles: a mapping with lists of globs, see glob.h; NULL: any. Or conditions, of which
+ * all must hold. */
 typedef struct bridge_match_config {
-        char **event_types;   /* owned */
-        char **publisher_ids; /* owned */
-        char **priorities;    /* owned */
+        char **event_types;            /* owned */
+        char **publisher_ids;          /* owned */
+        char **priorities;             /* owned */
+        bridge_condition **conditions; /* owned */
+        size_t conditions_n;
 } bridge_match_config;
 
 /* to: the API server. */
@@ -64,6 +68,7 @@ typedef struct bridge_route_config {
         char *name; /* owned; unique */
         bridge_source_config from;
         bridge_match_config match;
+        bool dead_letter_unmatched; /* on_unmatched: what does not match becomes a dead letter; else it is acknowledged */
         bridge_target_config to;
         unsigned concurrency;
         unsigned attempts_max;
@@ -101,6 +106,10 @@ bridge_config *bridge_config_free(bridge_config *config);
  * without case. NULL counts as "". */
 bool bridge_match(const bridge_match_config *match, const char *event_type, const char *publisher_id,
                   const char *priority);
+
+/* The same for an event, with the conditions. Returns 1 or 0.
+ * Errors: CEL_ENOMEM. */
+int bridge_match_event(const bridge_match_config *match, const bridge_event *event);
 
 /* How long a route may keep one message unacknowledged at worst: every attempt times out, every wait is a
  * whole one. It holds only if nothing else (such as Retry-After) makes a wait longer than backoff_ms_cap. */

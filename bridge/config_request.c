@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum {
+        CONDITIONS_MAX = 64,
         GLOBS_MAX = 64,
         HEADERS_MAX = 64,
         URL_BYTES_MAX = 4096,
@@ -135,6 +136,59 @@ static void read_headers(bridge_decoder *d, const bridge_schema_field *field, co
                 check_header_bytes(d, to, node);
 }
 
+/* ---- Conditions. ---- */
+
+static void read_condition(bridge_decoder *d, const bridge_yaml_node *node, bridge_match_config *match)
+{
+        char why[BRIDGE_CONDITION_WHY_BYTES] = "";
+        size_t offset = 0;
+
+        if (!bridge_check_kind(d, "each item of \"match\"", node, BRIDGE_YAML_TEXT))
+                return;
+        int r = bridge_condition_parse(node->text, &offset, why, &match->conditions[match->conditions_n]);
+
+        if (r >= 0)
+                match->conditions_n++;
+        else if (r == CEL_EINVAL)
+                bridge_report_within(d->report, node, offset, "\"match\": %s", why);
+        else
+                d->out_of_memory = true;
+}
+
+void bridge_read_match(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                       void *target)
+{
+        bridge_match_config *match = target;
+
+        if (node->kind != BRIDGE_YAML_LIST) {
+                bridge_read_nested(d, field, node, target);
+                return;
+        }
+        if (node->children_n == 0 || node->children_n > CONDITIONS_MAX) {
+                bridge_report_node(d->report, node, "\"match\" has %zu items, it must have 1 to %d",
+                                   node->children_n, CONDITIONS_MAX);
+                return;
+        }
+        match->conditions = calloc(node->children_n, sizeof(bridge_condition *));
+        if (!match->conditions) {
+                d->out_of_memory = true;
+                return;
+        }
+        for (const bridge_yaml_node *item = node->first; item; item = item->next)
+                read_condition(d, item, match);
+}
+
+void bridge_read_on_unmatched(bridge_decoder *d, const bridge_schema_field *field,
+                              const bridge_yaml_node *node, void *target)
+{
+        if (!bridge_check_text(d, field, node))
+                return;
+        *(bool *)target = strcmp(node->text, "dead_letter") == 0;
+        if (!*(bool *)target && strcmp(node->text, "ack") != 0)
+                bridge_report_node(d->report, node, "\"%s\" is %s, write ack or dead_letter", field->key,
+                                   bridge_quote(node->text).text);
+}
+
 /* ---- The tables. ---- */
 
 static const bridge_schema_field match_fields[] = {
@@ -166,6 +220,9 @@ void bridge_match_config_fini(bridge_match_config *match)
         bridge_list_free(match->event_types);
         bridge_list_free(match->publisher_ids);
         bridge_list_free(match->priorities);
+        for (size_t i = 0; i < match->conditions_n; i++)
+                bridge_condition_free(match->conditions[i]);
+        free(match->conditions);
 }
 
 static void headers_fini(bridge_target_config *to)

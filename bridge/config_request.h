@@ -7,8 +7,16 @@
 #include "bridge/config.h"
 #include "bridge/schema.h"
 
-extern const bridge_schema_section bridge_match_section; /* into a bridge_match_config */
-extern const bridge_schema_section bridge_to_section;    /* into a bridge_target_config */
+/* `match`, into a bridge_match_config: a mapping of that section, or a list of conditions. Of type bridge_read_fn. */
+extern const bridge_schema_section bridge_match_section;
+void bridge_read_match(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                       void *target);
+
+/* `on_unmatched`, into a bool: true for dead_letter. Of type bridge_read_fn. */
+void bridge_read_on_unmatched(bridge_decoder *d, const bridge_schema_field *field,
+                              const bridge_yaml_node *node, void *target);
+
+extern const bridge_schema_section bridge_to_section; /* into a bridge_target_config */
 
 /* Free what is in them. */
 void bridge_match_config_fini(bridge_match_config *match);

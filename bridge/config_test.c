@@ -185,9 +185,9 @@ TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
                 {"transports: x\n" ROUTE(""),
                  "f:1:1: unknown key \"transports\" at the top, did you mean \"transport\"? "
                  "Known keys: transport, drain, routes\n"},
-                {ROUTE("retries: 3"),
-                 "f:4:1: unknown key \"retries\" in a route. Known keys: name, from, match, to, concurrency, "
-                 "max_attempts, backoff, max_message, dead_letter\n"},
+                {ROUTE("retries: 3"), "f:4:1: unknown key \"retries\" in a route. Known keys: name, from, "
+                                      "match, on_unmatched, to, concurrency, "
+                                      "max_attempts, backoff, max_message, dead_letter\n"},
                 {ROUTE("match: {payload: x}"), "f:4:9: unknown key \"payload\" in \"match\". Known keys: "
                                                "event_type, publisher_id, priority\n"},
                 {ROUTE("backoff: {max: 1s}"),
@@ -204,8 +204,9 @@ TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
 
 TEST(a_key_at_the_wrong_place_is_told_where_it_belongs)
 {
-#define KNOWN_IN_A_ROUTE                                                                        \
-        " Known keys: name, from, match, to, concurrency, max_attempts, backoff, max_message, " \
+#define KNOWN_IN_A_ROUTE                                                                         \
+        " Known keys: name, from, match, on_unmatched, to, concurrency, max_attempts, backoff, " \
+        "max_message, "                                                                          \
         "dead_letter\n"
         static const bad_snippet snippets[] = {
                 {ROUTE("timeout: 3s"),
@@ -506,6 +507,32 @@ TEST(a_template_is_refused_where_it_is_wrong_and_nothing_of_it_is_quoted)
 
         CHECK_REFUSED(snippets);
         check_accepted(TO("{url: 'http://h/{route}?{key}', headers: {A: '{{\"a\": {json:/x|json}}}'}}"));
+}
+
+TEST(match_may_be_a_list_of_conditions)
+{
+        static const bad_snippet snippets[] = {
+                {ROUTE("match: []"), "f:4:8: \"match\" has 0 items, it must have 1 to 64\n"},
+                {ROUTE("match: [{event_type: x}]"),
+                 "f:4:9: each item of \"match\" must be text, not a mapping\n"},
+                {ROUTE("match: ['event_type is x']"), "f:4:21: \"match\": unknown operator, did you mean "
+                                                      "\"in\"? Known operators: eq, ne, glob, regex, "
+                                                      "in, exists, gt, lt\n"},
+                {ROUTE("match: [event_type eq x, queue eq]"),
+                 "f:4:34: \"match\": has no value here, write one, or \"\" for an empty text\n"},
+                {ROUTE("on_unmatched: drop"),
+                 "f:4:15: \"on_unmatched\" is \"drop\", write ack or dead_letter\n"},
+        };
+        fixture f;
+
+        CHECK_REFUSED(snippets);
+        fixture_parse(&f,
+                      ROUTE("match: [event_type glob a.*, json:/payload/n gt 5], on_unmatched: dead_letter"));
+        CHECK_STR(f.lines, "");
+        CHECK_INT(f.config->routes[0].match.conditions_n, 2);
+        CHECK(f.config->routes[0].dead_letter_unmatched);
+        fixture_free(&f);
+        check_accepted(ROUTE("on_unmatched: ack"));
 }
 
 TEST(a_transport_is_a_url_that_can_be_opened)

@@ -10,7 +10,8 @@
 
 static const char *const reason_name[] = {[BRIDGE_MAX_ATTEMPTS] = "max_attempts",
                                           [BRIDGE_UNPROCESSABLE] = "unprocessable",
-                                          [BRIDGE_TOO_LARGE] = "too_large"};
+                                          [BRIDGE_TOO_LARGE] = "too_large",
+                                          [BRIDGE_UNMATCHED] = "unmatched"};
 
 int bridge_dead_letter_declare(cel_ctx *ctx, const bridge_route *route)
 {

@@ -134,14 +134,29 @@ static int deliver_matching(cel_ctx *ctx, bridge_route *route, const cel_notific
         return deliver_request(ctx, route, n, request, &attempts);
 }
 
+static int settle_unmatched(cel_ctx *ctx, bridge_route *route, const cel_notification *n)
+{
+        bridge_attempts attempts = {.error = "the route does not match it"};
+
+        route->unmatched++;
+        if (!route->config->dead_letter_unmatched)
+                return CEL_HANDLED;
+        if (bridge_request_key(n, attempts.key) < 0)
+                *attempts.key = '\0';
+        return bridge_dead_letter(ctx, route, n->raw, BRIDGE_UNMATCHED, &attempts);
+}
+
 int bridge_deliver(cel_ctx *ctx, const cel_notification *n, void *arg)
 {
         bridge_route *route = arg;
 
-        if (!bridge_match(&route->config->match, n->event_type, n->publisher_id, n->priority)) {
-                route->unmatched++;
-                return CEL_HANDLED;
-        }
+        int matches = bridge_match_event(&route->config->match,
+                                         &(bridge_event){.notification = n, .route = route->config->name});
+
+        if (matches < 0)
+                return matches;
+        if (!matches)
+                return settle_unmatched(ctx, route, n);
         cel_ctx_set_request_id(ctx, n->message_id);
         return deliver_matching(ctx, route, n);
 }

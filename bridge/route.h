@@ -31,6 +31,7 @@ typedef enum bridge_reason {
         BRIDGE_MAX_ATTEMPTS,
         BRIDGE_UNPROCESSABLE, /* it is no notification, or no request can be made of it */
         BRIDGE_TOO_LARGE,
+        BRIDGE_UNMATCHED, /* the route does not take it, and wants that told */
 } bridge_reason;
 
 /* What became of the attempts at one event, as far as they went. */

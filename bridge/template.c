@@ -304,32 +304,16 @@ static int add_literal(parser *p, const char *text, size_t bytes)
         return bytes > 0 ? add_part(p, &(part){0}, text, bytes) : 0;
 }
 
-/* A text in double quotes behind `default:`, with \" and \\; `p->at` is at the first quote. */
-static int parse_quoted(parser *p, bridge_text *out)
-{
-        const char *start = p->at++;
-
-        *out = (bridge_text){.bytes_max = BRIDGE_TEMPLATE_BYTES_MAX};
-        bridge_text_put(out, "", 0);
-        for (; *p->at != '"'; p->at++) {
-                if (*p->at == '\\' && (p->at[1] == '"' || p->at[1] == '\\'))
-                        p->at++;
-                if (!*p->at)
-                        return refuse(p, start, "a text in quotes has no end, add \"");
-                bridge_text_put(out, p->at, 1);
-        }
-        p->at++;
-        return out->error;
-}
-
 static int parse_default(parser *p, filter *f)
 {
         if (*p->at != ':' || p->at[1] != '"')
                 return refuse(p, p->at, "default needs a text in quotes, as in |default:\"none\"");
         p->at++;
-        int r = parse_quoted(p, &f->text);
-
-        return r == CEL_ETOOBIG ? refuse(p, p->at, "a default is longer than 8192 bytes") : r;
+        f->text.bytes_max = BRIDGE_TEMPLATE_BYTES_MAX;
+        if (!bridge_text_put_quoted(&f->text, &p->at))
+                return refuse(p, p->at, "a text in quotes has no end, add \"");
+        return f->text.error == CEL_ETOOBIG ? refuse(p, p->at, "a default is longer than 8192 bytes")
+                                            : f->text.error;
 }
 
 /* `p->at` is behind a `|`. */

@@ -146,6 +146,22 @@ void bridge_text_put_json(bridge_text *text, const char *bytes, size_t n)
         bridge_text_put(text, "\"", 1);
 }
 
+bool bridge_text_put_quoted(bridge_text *text, const char **at)
+{
+        const char *c = *at + 1;
+
+        bridge_text_put(text, "", 0);
+        for (; *c && *c != '"'; c++) {
+                if (*c == '\\' && (c[1] == '"' || c[1] == '\\'))
+                        c++;
+                bridge_text_put(text, c, 1);
+        }
+        if (!*c)
+                return false;
+        *at = c + 1;
+        return true;
+}
+
 void bridge_text_fini(bridge_text *text)
 {
         free(text->bytes);

@@ -31,6 +31,10 @@ void bridge_text_put_base64(bridge_text *text, const void *bytes, size_t n);
 /* A JSON string of it, with its quotes. What is not UTF-8 becomes U+FFFD. */
 void bridge_text_put_json(bridge_text *text, const char *bytes, size_t n);
 
+/* What stands in double quotes at `*at`, where \" and \\ stand for " and \; `*at` moves behind it. Returns false if it has
+ * no end. */
+bool bridge_text_put_quoted(bridge_text *text, const char **at);
+
 void bridge_text_fini(bridge_text *text);
 
 /* Decode base64 with padding into `to`, which has room for `size` bytes. Returns how many there are, or -1 if it is no

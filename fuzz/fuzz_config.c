@@ -25,11 +25,18 @@ static void on_error(const char *line, void *arg)
 
 static void check_route(const bridge_route_config *route)
 {
+        cel_message raw = {.exchange = "nova"};
+        cel_notification notification = {.event_type = "compute.instance.create.end",
+                                         .publisher_id = "compute.host",
+                                         .priority = "INFO",
+                                         .raw = &raw};
+        bridge_event event = {.notification = &notification, .route = route->name};
+
         check(route->name[0] && route->to.url[0] && route->to.method[0] && route->dead_letter_queue[0]);
         check(route->from.exchange[0] && route->from.topics[0] && route->from.priorities[0]);
         check(route->concurrency >= 1 && route->attempts_max >= 1 && route->message_bytes_max >= 1);
         check(bridge_route_hold_ms_max(route) <= BRIDGE_HOLD_MS_MAX);
-        bridge_match(&route->match, "compute.instance.create.end", "compute.host", "INFO");
+        check(bridge_match_event(&route->match, &event) >= 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

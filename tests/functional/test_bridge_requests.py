@@ -47,3 +47,23 @@ def test_an_event_of_which_no_request_can_be_made_becomes_a_dead_letter_at_once(
     api.requests.wait_for(1)
     assert bridge.drain() == 0
     assert [request.path for request in api.requests.items()] == ['/servers/good']
+
+
+def test_conditions_choose_the_events_and_the_others_can_become_dead_letters(bus, api, start_bridge):
+    bridge = start_bridge(bridge_config(bus.url(), {
+        **to(api.url), 'on_unmatched': 'dead_letter',
+        'match': ['event_type glob compute.instance.*', 'json:/payload/memory_mb gt 1024', 'priority in info, warn',
+                  'headers.x-tenant regex ^(blue|green)$', 'json:/payload/host ne host-9']})).ready()
+    good = {'memory_mb': 2048, 'host': 'host-1'}
+
+    bus.publish(notification(1, payload=good), notification(2, payload={'memory_mb': 2048}), **{'x-tenant': 'blue'})
+    bus.publish(notification(3, payload={**good, 'memory_mb': 1024}), notification(4, payload={**good, 'host': 'host-9'}),
+                notification(5, 'image.upload', payload=good), **{'x-tenant': 'green'})
+    bus.publish(notification(6, payload=good), **{'x-tenant': 'greens'})
+
+    letters = bus.take('celadon.dead.instances', 4)
+    assert {letter.headers['x-celadon-idempotency-key'] for letter in letters} == {'id-3', 'id-4', 'id-5', 'id-6'}
+    assert {letter.headers['x-celadon-reason'] for letter in letters} == {'unmatched'}
+    api.requests.wait_for(2)
+    assert bridge.drain() == 0
+    assert {request.key for request in api.requests.items()} == {'id-1', 'id-2'}
