@@ -8,6 +8,7 @@
 
 #include "bridge/condition.h"
 #include "bridge/template.h"
+#include "bridge/transform.h"
 
 #include <celadon/base.h>
 #include <celadon/http.h>
@@ -60,6 +61,7 @@ typedef struct bridge_target_config {
         int64_t timeout_ms;            /* of one attempt */
         cel_http_header *headers; /* owned, names and values too; the bridge's own are never among them */
         size_t headers_n;
+        bridge_transform transform;
         bridge_template **header_templates; /* owned; one for each header's value; NULL: all are literal */
         char *ca_file;                      /* owned; NULL: the system's store */
 } bridge_target_config;

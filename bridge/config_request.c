@@ -136,6 +136,108 @@ static void read_headers(bridge_decoder *d, const bridge_schema_field *field, co
                 check_header_bytes(d, to, node);
 }
 
+/* ---- Transform. ---- */
+
+/* Read a text as a pointer to something inside of a notification. Returns whether it is one. */
+static bool read_pointer(bridge_decoder *d, const char *what, const bridge_yaml_node *node,
+                         bridge_pointer *target)
+{
+        const char *why = "must name a member, as in /payload/instance_id";
+        int r = CEL_EINVAL;
+
+        if (!bridge_check_kind(d, what, node, BRIDGE_YAML_TEXT))
+                return false;
+        if (*node->text)
+                r = bridge_pointer_parse(node->text, strlen(node->text), target, &why);
+        if (r == CEL_EINVAL)
+                bridge_report_node(d->report, node, "%s is %s, which %s", what, bridge_quote(node->text).text,
+                                   why);
+        else if (r < 0)
+                d->out_of_memory = true;
+        return r >= 0;
+}
+
+/* A zeroed array with room for each child; NULL, and reported, if there are none or too many. */
+static void *make_steps(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                        bridge_yaml_kind kind, size_t size)
+{
+        void *steps;
+
+        if (!bridge_check_kind(d, field->key, node, kind))
+                return NULL;
+        if (node->children_n == 0 || node->children_n > BRIDGE_TRANSFORM_STEPS_MAX) {
+                bridge_report_node(d->report, node, "\"%s\" has %zu items, it must have 1 to %d", field->key,
+                                   node->children_n, BRIDGE_TRANSFORM_STEPS_MAX);
+                return NULL;
+        }
+        steps = calloc(node->children_n, size);
+        d->out_of_memory |= !steps;
+        return steps;
+}
+
+static void read_pointers(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                          bridge_pointer **pointers, size_t *pointers_n)
+{
+        *pointers = make_steps(d, field, node, BRIDGE_YAML_LIST, sizeof(**pointers));
+        for (const bridge_yaml_node *child = *pointers ? node->first : NULL; child; child = child->next)
+                *pointers_n += read_pointer(d, field->key, child, &(*pointers)[*pointers_n]);
+}
+
+/* These four read into the whole bridge_transform. */
+static void read_pick(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                      void *target)
+{
+        bridge_transform *t = target;
+
+        read_pointers(d, field, node, &t->pick, &t->pick_n);
+}
+
+static void read_drop(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                      void *target)
+{
+        bridge_transform *t = target;
+
+        read_pointers(d, field, node, &t->drop, &t->drop_n);
+}
+
+static void read_rename(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                        void *target)
+{
+        bridge_transform *t = target;
+
+        t->rename = make_steps(d, field, node, BRIDGE_YAML_MAP, sizeof(*t->rename));
+        for (const bridge_yaml_node *child = t->rename ? node->first : NULL; child; child = child->next) {
+                bridge_rename *rename = &t->rename[t->rename_n++];
+
+                read_pointer(d, field->key, child->key, &rename->from);
+                read_pointer(d, field->key, child, &rename->to);
+        }
+}
+
+/* A plain number, true, false or null is that in JSON; anything else is a template. */
+static void read_set_value(bridge_decoder *d, const bridge_yaml_node *node, bridge_set *set)
+{
+        if (!bridge_check_kind(d, "a value to set", node, BRIDGE_YAML_TEXT))
+                return;
+        set->literal = node->is_plain ? json_loads(node->text, JSON_DECODE_ANY, NULL) : NULL;
+        if (!set->literal)
+                read_template(d, node, BRIDGE_TEMPLATE_DATA, "a value to set", &set->value);
+}
+
+static void read_set(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                     void *target)
+{
+        bridge_transform *t = target;
+
+        t->set = make_steps(d, field, node, BRIDGE_YAML_MAP, sizeof(*t->set));
+        for (const bridge_yaml_node *child = t->set ? node->first : NULL; child; child = child->next) {
+                bridge_set *set = &t->set[t->set_n++];
+
+                read_pointer(d, field->key, child->key, &set->to);
+                read_set_value(d, child, set);
+        }
+}
+
 /* ---- Conditions. ---- */
 
 static void read_condition(bridge_decoder *d, const bridge_yaml_node *node, bridge_match_config *match)
@@ -201,6 +303,14 @@ static const bridge_schema_field match_fields[] = {
 };
 const bridge_schema_section bridge_match_section = BRIDGE_SECTION("in \"match\"", match_fields);
 
+static const bridge_schema_field transform_fields[] = {
+        {BRIDGE_KEY_WHOLE("pick", read_pick)},
+        {BRIDGE_KEY_WHOLE("drop", read_drop)},
+        {BRIDGE_KEY_WHOLE("rename", read_rename)},
+        {BRIDGE_KEY_WHOLE("set", read_set)},
+};
+static const bridge_schema_section transform_section = BRIDGE_SECTION("in \"transform\"", transform_fields);
+
 static const bridge_schema_field to_fields[] = {
         {BRIDGE_KEY_WHOLE("url", read_url), .required = true, .max = URL_BYTES_MAX},
         {BRIDGE_KEY("method", bridge_read_text, char *, bridge_target_config, method),
@@ -208,6 +318,8 @@ static const bridge_schema_field to_fields[] = {
         {BRIDGE_KEY("timeout", bridge_read_duration, int64_t, bridge_target_config, timeout_ms), .min = 1,
          .max = 10 * MINUTE},
         {BRIDGE_KEY_WHOLE("headers", read_headers), .max = HEADERS_MAX},
+        {BRIDGE_KEY("transform", bridge_read_nested, bridge_transform, bridge_target_config, transform),
+         .section = &transform_section},
         {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file), .max = URL_BYTES_MAX,
          .check = bridge_check_ca_file},
 };
@@ -242,5 +354,6 @@ void bridge_target_config_fini(bridge_target_config *to)
         bridge_template_free(to->url_template);
         free(to->method);
         headers_fini(to);
+        bridge_transform_fini(&to->transform);
         free(to->ca_file);
 }

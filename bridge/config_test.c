@@ -181,7 +181,7 @@ TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
         static const bad_snippet snippets[] = {
                 {TO("{url: 'http://h/',\nurls: x}"),
                  "f:5:1: unknown key \"urls\" in \"to\", did you mean \"url\"? Known keys: url, method, "
-                 "timeout, headers, ca_file\n"},
+                 "timeout, headers, transform, ca_file\n"},
                 {"transports: x\n" ROUTE(""),
                  "f:1:1: unknown key \"transports\" at the top, did you mean \"transport\"? "
                  "Known keys: transport, drain, routes\n"},
@@ -225,8 +225,9 @@ TEST(a_misspelt_key_is_not_missing_as_well)
         static const bad_snippet snippets[] = {
                 {TRANSPORT "routes:\n- {nam: a, from: {notifications: {}}, to: {url: 'http://h/'}}\n",
                  "f:3:4: unknown key \"nam\" in a route, did you mean \"name\"?" KNOWN_IN_A_ROUTE},
-                {TO("{urls: 'http://h/'}"), "f:4:2: unknown key \"urls\" in \"to\", did you mean \"url\"? "
-                                            "Known keys: url, method, timeout, headers, ca_file\n"},
+                {TO("{urls: 'http://h/'}"),
+                 "f:4:2: unknown key \"urls\" in \"to\", did you mean \"url\"? "
+                 "Known keys: url, method, timeout, headers, transform, ca_file\n"},
         };
 
         CHECK_REFUSED(snippets);

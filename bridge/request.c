@@ -17,6 +17,9 @@ struct bridge_request {
         char *values[CEL_HTTP_HEADERS_MAX]; /* owned; of headers whose value is not borrowed */
         size_t headers_n;
         size_t header_bytes;
+        char *made; /* owned; the body, unless it is the notification's text */
+        const char *body;
+        size_t body_bytes;
 };
 
 static const char *first_of(const char *a, const char *b, const char *c)
@@ -106,6 +109,34 @@ static int make_headers(bridge_request *request, char *why)
         return CEL_EINVAL;
 }
 
+/* --- The body --------------------------------------------------------------------------------- */
+
+static int make_body(bridge_request *request, char *why)
+{
+        const bridge_transform *transform = &request->route->to.transform;
+        const cel_notification *event = request->event.notification;
+        char problem[BRIDGE_TRANSFORM_WHY_BYTES];
+        json_t *json;
+
+        request->body = event->text;
+        request->body_bytes = event->text_bytes;
+        if (bridge_transform_is_empty(transform))
+                return 0;
+        int r = bridge_transform_apply(transform, &request->event, problem, &json);
+
+        if (r == CEL_EINVAL)
+                snprintf(why, BRIDGE_WHY_BYTES, "transform: %.240s", problem);
+        if (r < 0)
+                return r;
+        request->made = json_dumps(json, JSON_COMPACT);
+        json_decref(json);
+        if (!request->made)
+                return CEL_ENOMEM;
+        request->body = request->made;
+        request->body_bytes = strlen(request->made);
+        return 0;
+}
+
 /* --- The whole -------------------------------------------------------------------------------- */
 
 static int make_url(bridge_request *request, char *why)
@@ -135,6 +166,8 @@ int bridge_request_new(const bridge_route_config *route, const cel_notification 
         int r = make_url(request, why);
 
         if (r >= 0)
+                r = make_body(request, why);
+        if (r >= 0)
                 r = make_headers(request, why);
         if (r >= 0)
                 *ret_request = CEL_TAKE(request);
@@ -150,8 +183,8 @@ void bridge_request_complete(bridge_request *request, const bridge_attempt *atte
                 .url = request->url.bytes ? request->url.bytes : request->route->to.url,
                 .headers = request->headers,
                 .headers_n = request->headers_n,
-                .body = request->event.notification->text,
-                .body_bytes = request->event.notification->text_bytes,
+                .body = request->body,
+                .body_bytes = request->body_bytes,
         };
 }
 
@@ -162,6 +195,7 @@ bridge_request *bridge_request_free(bridge_request *request)
         for (size_t i = 0; i < request->headers_n; i++)
                 free(request->values[i]);
         bridge_text_fini(&request->url);
+        free(request->made);
         free(request);
         return NULL;
 }

@@ -501,6 +501,13 @@ bool bridge_template_is_literal(const bridge_template *t)
         return t->places_n == 0;
 }
 
+bool bridge_template_is_json(const bridge_template *t)
+{
+        const part *only = t->parts_n == 1 && t->parts[0].is_place ? &t->parts[0] : NULL;
+
+        return only && only->filters_n > 0 && only->filters[only->filters_n - 1].kind == FILTER_JSON;
+}
+
 size_t bridge_template_first_place(const bridge_template *t)
 {
         return t->first_place;

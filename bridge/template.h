@@ -45,6 +45,9 @@ int bridge_template_parse(const char *text, bridge_template_kind kind, bridge_te
 /* Is it the same for every event? */
 bool bridge_template_is_literal(const bridge_template *t);
 
+/* Is it one place whose last filter is `json`, so that what it becomes is JSON or nothing? */
+bool bridge_template_is_json(const bridge_template *t);
+
 /* Where in the text its first place begins; strlen() of the text if it has none. */
 size_t bridge_template_first_place(const bridge_template *t);
 

@@ -67,3 +67,19 @@ def test_conditions_choose_the_events_and_the_others_can_become_dead_letters(bus
     api.requests.wait_for(2)
     assert bridge.drain() == 0
     assert {request.key for request in api.requests.items()} == {'id-1', 'id-2'}
+
+
+def test_a_transform_chooses_what_is_sent_and_dead_letters_keep_the_original(bus, api, start_bridge):
+    api.respond = lambda request: 500 if request.key == 'id-2' else 200
+    start_bridge(bridge_config(bus.url(), {**to(api.url, transform={
+        'pick': ['/event_type', '/payload'], 'drop': ['/payload/password'], 'rename': {'/payload/instance_id': '/id'},
+        'set': {'/source': 'route {route}', '/version': 2}}), 'max_attempts': 2})).ready()
+    originals = [notification(number, payload={'instance_id': f'i-{number}', 'password': 'x', 'name': '東京'}) for number in (1, 2)]
+
+    bus.publish(*originals)
+
+    letter, = bus.take('celadon.dead.instances', 1)
+    assert letter.body == originals[1]
+    sent = {request.key: json.loads(request.body) for request in api.requests.wait_for(3)}
+    assert sent['id-1'] == {'event_type': 'compute.instance.create.end', 'payload': {'name': '東京'}, 'id': 'i-1',
+                            'source': 'route instances', 'version': 2}
