@@ -6,6 +6,7 @@
 #ifndef CELADON_BRIDGE_CONFIG_H
 #define CELADON_BRIDGE_CONFIG_H
 
+#include "bridge/cloudevents.h"
 #include "bridge/condition.h"
 #include "bridge/template.h"
 #include "bridge/transform.h"
@@ -62,6 +63,7 @@ typedef struct bridge_target_config {
         cel_http_header *headers; /* owned, names and values too; the bridge's own are never among them */
         size_t headers_n;
         bridge_transform transform;
+        bridge_cloudevents_config cloudevents;
         bridge_template **header_templates; /* owned; one for each header's value; NULL: all are literal */
         char *ca_file;                      /* owned; NULL: the system's store */
 } bridge_target_config;

@@ -8,6 +8,7 @@
 
 #include <celadon/error.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -238,6 +239,76 @@ static void read_set(bridge_decoder *d, const bridge_schema_field *field, const 
         }
 }
 
+/* ---- CloudEvents. ---- */
+
+/* One of some words, whose index goes into `*target`. */
+static void read_word(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                      const char *const *words, unsigned *target)
+{
+        char listed[128] = "";
+
+        if (!bridge_check_text(d, field, node))
+                return;
+        for (unsigned i = 0; words[i]; i++) {
+                if (strcmp(words[i], node->text) == 0) {
+                        *target = i;
+                        return;
+                }
+                snprintf(listed + strlen(listed), sizeof(listed) - strlen(listed), "%s%s",
+                         i == 0         ? ""
+                         : words[i + 1] ? ", "
+                                        : " or ",
+                         words[i]);
+        }
+        bridge_report_node(d->report, node, "\"%s\" is %s, write %s", field->key,
+                           bridge_quote(node->text).text, listed);
+}
+
+/* Into the whole bridge_cloudevents_config. */
+static void read_mode(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                      void *target)
+{
+        static const char *const words[] = {
+                [BRIDGE_CLOUDEVENTS_OFF] = "off",
+                [BRIDGE_CLOUDEVENTS_BINARY] = "binary",
+                [BRIDGE_CLOUDEVENTS_STRUCTURED] = "structured",
+                NULL,
+        };
+        bridge_cloudevents_config *ce = target;
+        unsigned mode = ce->mode;
+
+        read_word(d, field, node, words, &mode);
+        ce->mode = (bridge_cloudevents_mode)mode;
+}
+
+static void read_data(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                      void *target)
+{
+        static const char *const words[] = {"payload", "notification", NULL};
+        bridge_cloudevents_config *ce = target;
+        unsigned whole = 0;
+
+        read_word(d, field, node, words, &whole);
+        ce->whole_notification = whole == 1;
+}
+
+static void read_subject(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                         void *target)
+{
+        if (bridge_check_text(d, field, node))
+                read_template(d, node, BRIDGE_TEMPLATE_TEXT, "\"subject\"", target);
+}
+
+/* A mode alone, or a mapping. */
+static void read_cloudevents(bridge_decoder *d, const bridge_schema_field *field,
+                             const bridge_yaml_node *node, void *target)
+{
+        if (node->kind == BRIDGE_YAML_TEXT)
+                read_mode(d, field, node, target);
+        else
+                bridge_read_nested(d, field, node, target);
+}
+
 /* ---- Conditions. ---- */
 
 static void read_condition(bridge_decoder *d, const bridge_yaml_node *node, bridge_match_config *match)
@@ -283,12 +354,11 @@ void bridge_read_match(bridge_decoder *d, const bridge_schema_field *field, cons
 void bridge_read_on_unmatched(bridge_decoder *d, const bridge_schema_field *field,
                               const bridge_yaml_node *node, void *target)
 {
-        if (!bridge_check_text(d, field, node))
-                return;
-        *(bool *)target = strcmp(node->text, "dead_letter") == 0;
-        if (!*(bool *)target && strcmp(node->text, "ack") != 0)
-                bridge_report_node(d->report, node, "\"%s\" is %s, write ack or dead_letter", field->key,
-                                   bridge_quote(node->text).text);
+        static const char *const words[] = {"ack", "dead_letter", NULL};
+        unsigned is_dead_letter = 0;
+
+        read_word(d, field, node, words, &is_dead_letter);
+        *(bool *)target = is_dead_letter == 1;
 }
 
 /* ---- The tables. ---- */
@@ -311,6 +381,15 @@ static const bridge_schema_field transform_fields[] = {
 };
 static const bridge_schema_section transform_section = BRIDGE_SECTION("in \"transform\"", transform_fields);
 
+static const bridge_schema_field cloudevents_fields[] = {
+        {BRIDGE_KEY_WHOLE("mode", read_mode), .required = true},
+        {BRIDGE_KEY_WHOLE("data", read_data)},
+        {BRIDGE_KEY("subject", read_subject, bridge_template *, bridge_cloudevents_config, subject),
+         .max = URL_BYTES_MAX},
+};
+static const bridge_schema_section cloudevents_section =
+        BRIDGE_SECTION("in \"cloudevents\"", cloudevents_fields);
+
 static const bridge_schema_field to_fields[] = {
         {BRIDGE_KEY_WHOLE("url", read_url), .required = true, .max = URL_BYTES_MAX},
         {BRIDGE_KEY("method", bridge_read_text, char *, bridge_target_config, method),
@@ -320,6 +399,9 @@ static const bridge_schema_field to_fields[] = {
         {BRIDGE_KEY_WHOLE("headers", read_headers), .max = HEADERS_MAX},
         {BRIDGE_KEY("transform", bridge_read_nested, bridge_transform, bridge_target_config, transform),
          .section = &transform_section},
+        {BRIDGE_KEY("cloudevents", read_cloudevents, bridge_cloudevents_config, bridge_target_config,
+                    cloudevents),
+         .section = &cloudevents_section},
         {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file), .max = URL_BYTES_MAX,
          .check = bridge_check_ca_file},
 };
@@ -355,5 +437,6 @@ void bridge_target_config_fini(bridge_target_config *to)
         free(to->method);
         headers_fini(to);
         bridge_transform_fini(&to->transform);
+        bridge_template_free(to->cloudevents.subject);
         free(to->ca_file);
 }

@@ -181,7 +181,7 @@ TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
         static const bad_snippet snippets[] = {
                 {TO("{url: 'http://h/',\nurls: x}"),
                  "f:5:1: unknown key \"urls\" in \"to\", did you mean \"url\"? Known keys: url, method, "
-                 "timeout, headers, transform, ca_file\n"},
+                 "timeout, headers, transform, cloudevents, ca_file\n"},
                 {"transports: x\n" ROUTE(""),
                  "f:1:1: unknown key \"transports\" at the top, did you mean \"transport\"? "
                  "Known keys: transport, drain, routes\n"},
@@ -227,7 +227,7 @@ TEST(a_misspelt_key_is_not_missing_as_well)
                  "f:3:4: unknown key \"nam\" in a route, did you mean \"name\"?" KNOWN_IN_A_ROUTE},
                 {TO("{urls: 'http://h/'}"),
                  "f:4:2: unknown key \"urls\" in \"to\", did you mean \"url\"? "
-                 "Known keys: url, method, timeout, headers, transform, ca_file\n"},
+                 "Known keys: url, method, timeout, headers, transform, cloudevents, ca_file\n"},
         };
 
         CHECK_REFUSED(snippets);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bridge/request.h"
 
+#include "bridge/member.h"
+#include "bridge/random.h"
+
 #include <celadon/error.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Room for what bridge_request_complete() adds: a part of BRIDGE_OWN_HEADER_BYTES_MAX. */
 enum { ATTEMPT_HEADER_BYTES_MAX = 2048 };
@@ -17,6 +22,8 @@ struct bridge_request {
         char *values[CEL_HTTP_HEADERS_MAX]; /* owned; of headers whose value is not borrowed */
         size_t headers_n;
         size_t header_bytes;
+        char id[BRIDGE_KEY_BYTES_MAX + 1]; /* the key; without one, a random one: see docs/BRIDGE.md */
+        bridge_cloudevent ce;
         char *made; /* owned; the body, unless it is the notification's text */
         const char *body;
         size_t body_bytes;
@@ -93,15 +100,49 @@ static int add_configured(bridge_request *request, char *why)
         return r;
 }
 
+/* One of the bridge's own. What the configuration has under that name replaces it, be it nothing. */
+static void add_own(bridge_request *request, const char *name, const char *value, char *owned)
+{
+        const bridge_target_config *to = &request->route->to;
+
+        for (size_t i = 0; i < to->headers_n; i++)
+                if (strcasecmp(to->headers[i].name, name) == 0) {
+                        free(owned);
+                        return;
+                }
+        add_header(request, name, value, owned);
+}
+
+static int add_cloudevents(bridge_request *request)
+{
+        for (size_t i = 0; i < request->ce.attributes_n; i++) {
+                bridge_text value = {.bytes_max = CEL_HTTP_HEADER_BYTES_MAX};
+
+                bridge_cloudevent_put_header(&value, request->ce.attributes[i].value);
+                if (value.error == CEL_ENOMEM) {
+                        bridge_text_fini(&value);
+                        return CEL_ENOMEM;
+                }
+                add_own(request, request->ce.attributes[i].name, value.bytes, value.bytes);
+        }
+        return 0;
+}
+
 static int make_headers(bridge_request *request, char *why)
 {
+        bridge_cloudevents_mode mode = request->route->to.cloudevents.mode;
         int r = add_configured(request, why);
 
+        if (r >= 0 && mode == BRIDGE_CLOUDEVENTS_BINARY)
+                r = add_cloudevents(request);
         if (r < 0)
                 return r;
-        add_header(request, "Content-Type", "application/json", NULL);
+        add_own(request, "Content-Type",
+                mode == BRIDGE_CLOUDEVENTS_STRUCTURED ? "application/cloudevents+json; charset=UTF-8"
+                                                      : "application/json",
+                NULL);
         if (*request->event.key)
-                add_header(request, "Idempotency-Key", request->event.key, NULL);
+                add_own(request, "Idempotency-Key", request->event.key, NULL);
         if (request->header_bytes <= CEL_HTTP_HEADER_BYTES_MAX - ATTEMPT_HEADER_BYTES_MAX)
                 return 0;
         snprintf(why, BRIDGE_WHY_BYTES, "its headers have %zu bytes, which is too many",
@@ -111,7 +152,7 @@ static int make_headers(bridge_request *request, char *why)
 
 /* --- The body --------------------------------------------------------------------------------- */
 
-static int make_body(bridge_request *request, char *why)
+static int transform_body(bridge_request *request, char *why)
 {
         const bridge_transform *transform = &request->route->to.transform;
         const cel_notification *event = request->event.notification;
@@ -135,6 +176,44 @@ static int make_body(bridge_request *request, char *why)
         request->body = request->made;
         request->body_bytes = strlen(request->made);
         return 0;
+}
+
+/* The data of a CloudEvent: what is sent otherwise, or the payload of that. */
+static int make_cloudevent(bridge_request *request, char *why)
+{
+        const bridge_cloudevents_config *config = &request->route->to.cloudevents;
+        bridge_text whole = {.bytes_max = SIZE_MAX / 2};
+        const char *data = request->body;
+        size_t n = request->body_bytes;
+        int r = bridge_cloudevent_make(config, &request->event, request->id, request->route->from.exchange,
+                                       why, &request->ce);
+
+        if (r < 0)
+                return r;
+        if (!config->whole_notification &&
+            !bridge_member_find(request->body, request->body_bytes, "payload", &data, &n)) {
+                data = NULL;
+                n = 0;
+        }
+        if (config->mode == BRIDGE_CLOUDEVENTS_STRUCTURED) {
+                bridge_cloudevent_put_structured(&whole, &request->ce, data, n);
+                free(request->made);
+                request->made = whole.bytes;
+                data = whole.bytes;
+                n = whole.n;
+        }
+        request->body = data;
+        request->body_bytes = n;
+        return whole.error;
+}
+
+static int make_body(bridge_request *request, char *why)
+{
+        int r = transform_body(request, why);
+
+        if (r >= 0 && request->route->to.cloudevents.mode != BRIDGE_CLOUDEVENTS_OFF)
+                r = make_cloudevent(request, why);
+        return r;
 }
 
 /* --- The whole -------------------------------------------------------------------------------- */
@@ -163,6 +242,10 @@ int bridge_request_new(const bridge_route_config *route, const cel_notification 
                 return CEL_ENOMEM;
         request->route = route;
         request->event = (bridge_event){.notification = event, .route = route->name, .key = key};
+        if (*key)
+                snprintf(request->id, sizeof(request->id), "%s", key);
+        else
+                bridge_random_uuid(request->id);
         int r = make_url(request, why);
 
         if (r >= 0)
@@ -195,6 +278,7 @@ bridge_request *bridge_request_free(bridge_request *request)
         for (size_t i = 0; i < request->headers_n; i++)
                 free(request->values[i]);
         bridge_text_fini(&request->url);
+        bridge_cloudevent_fini(&request->ce);
         free(request->made);
         free(request);
         return NULL;

@@ -159,3 +159,76 @@ TEST(headers_that_would_be_too_many_bytes_together_are_refused)
         CHECK(strstr(w.why, "which is too many"));
         world_fini(&w);
 }
+
+TEST(a_cloudevent_in_binary_mode_is_the_payload_with_headers)
+{
+        world w;
+
+        world_init(&w, "cloudevents: {mode: binary, subject: '{json:/payload/instance_id}'}");
+        CHECK_INT(make(&w), 0);
+        CHECK_STR(header(&w, "ce-specversion"), "1.0");
+        CHECK_STR(header(&w, "ce-id"), "id-1");
+        CHECK_STR(header(&w, "ce-source"), "//nova/compute.host-1");
+        CHECK_STR(header(&w, "ce-type"), "compute.instance.create.end");
+        CHECK_STR(header(&w, "ce-time"), "2026-11-23T15:00:00.000001Z");
+        CHECK_STR(header(&w, "ce-subject"), "i%201");
+        CHECK_STR(header(&w, "ce-openstackrequestid"), "req-1");
+        CHECK_STR(header(&w, "ce-openstackpriority"), "info");
+        CHECK_STR(header(&w, "Content-Type"), "application/json");
+        CHECK(!header(&w, "ce-openstackproject"));
+        CHECK(!header(&w, "ce-datacontenttype"));
+        check_body(&w, "{\"instance_id\": \"i 1\", \"state\": \"active\", \"line\": \"a\\nb\"}");
+        world_fini(&w);
+}
+
+TEST(a_cloudevent_in_structured_mode_is_one_object)
+{
+        world w;
+
+        world_init(&w, "cloudevents: structured, transform: {pick: [/payload/state]}");
+        CHECK_INT(make(&w), 0);
+        CHECK_STR(header(&w, "Content-Type"), "application/cloudevents+json; charset=UTF-8");
+        CHECK(!header(&w, "ce-id"));
+        check_body(&w, "{\"specversion\":\"1.0\",\"id\":\"id-1\",\"source\":\"//nova/compute.host-1\","
+                       "\"type\":\"compute.instance.create.end\",\"time\":\"2026-11-23T15:00:00.000001Z\","
+                       "\"openstackrequestid\":\"req-1\",\"openstackpriority\":\"info\","
+                       "\"datacontenttype\":\"application/json\",\"data\":{\"state\":\"active\"}}");
+        world_fini(&w);
+}
+
+TEST(the_data_of_a_cloudevent_may_be_the_whole_notification)
+{
+        world w;
+
+        world_init(&w, "cloudevents: {mode: binary, data: notification}");
+        CHECK_INT(make(&w), 0);
+        check_body(&w, text);
+        world_fini(&w);
+}
+
+TEST(a_cloudevent_without_a_message_id_gets_one_that_is_the_same_for_each_attempt)
+{
+        char id[BRIDGE_KEY_BYTES_MAX + 1];
+        world w;
+
+        world_init(&w, "cloudevents: binary");
+        w.event.message_id = "";
+        CHECK_INT(make(&w), 0);
+        CHECK(!header(&w, "Idempotency-Key"));
+        snprintf(id, sizeof(id), "%s", header(&w, "ce-id"));
+        CHECK_INT(strlen(id), 36);
+        bridge_request_complete(w.request, &(bridge_attempt){.n = 2}, &w.http);
+        CHECK_STR(header(&w, "ce-id"), id);
+        world_fini(&w);
+}
+
+TEST(a_configured_header_replaces_the_bridges_own_and_an_empty_one_removes_it)
+{
+        world w;
+
+        world_init(&w, "cloudevents: binary, headers: {CE-Source: '//other', ce-openstackpriority: ''}");
+        CHECK_INT(make(&w), 0);
+        CHECK_STR(header(&w, "ce-source"), "//other");
+        CHECK(!header(&w, "ce-openstackpriority"));
+        world_fini(&w);
+}
