@@ -176,8 +176,8 @@ const char *bridge_url_problem(const char *url)
 static const char *header_name_problem(const char *name)
 {
         static const char *const own[] = {
-                "Content-Length", "Host",  "Transfer-Encoding", "Connection", "Idempotency-Key",
-                "Content-Type",   "Expect"};
+                "Content-Length", "Host",   "Transfer-Encoding", "Connection",        "Idempotency-Key",
+                "Content-Type",   "Expect", "webhook-id",        "webhook-timestamp", "webhook-signature"};
 
         for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
                 if (strcasecmp(own[i], name) == 0)

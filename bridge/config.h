@@ -8,6 +8,7 @@
 
 #include "bridge/cloudevents.h"
 #include "bridge/condition.h"
+#include "bridge/signature.h"
 #include "bridge/template.h"
 #include "bridge/transform.h"
 
@@ -64,6 +65,8 @@ typedef struct bridge_target_config {
         size_t headers_n;
         bridge_transform transform;
         bridge_cloudevents_config cloudevents;
+        bridge_signing_key **signing_keys; /* owned; NULL: requests are not signed */
+        size_t signing_keys_n;
         bridge_template **header_templates; /* owned; one for each header's value; NULL: all are literal */
         char *ca_file;                      /* owned; NULL: the system's store */
 } bridge_target_config;

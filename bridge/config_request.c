@@ -4,6 +4,7 @@
 #include "bridge/config_request.h"
 
 #include "bridge/checks.h"
+#include "bridge/secret.h"
 #include "bridge/template.h"
 
 #include <celadon/error.h>
@@ -309,6 +310,59 @@ static void read_cloudevents(bridge_decoder *d, const bridge_schema_field *field
                 bridge_read_nested(d, field, node, target);
 }
 
+/* ---- Signatures. ---- */
+
+static void read_signing_key(bridge_decoder *d, const bridge_yaml_node *node, bridge_target_config *to)
+{
+        char why[BRIDGE_SECRET_WHY_BYTES] = "";
+        bridge_secret secret;
+        int r;
+
+        if (!bridge_check_kind(d, "a secret", node, BRIDGE_YAML_TEXT))
+                return;
+        r = bridge_secret_read(node->text, &secret, why);
+        if (r < 0) {
+                bridge_report_node(d->report, node, "a secret %s", why);
+                return;
+        }
+        r = bridge_signing_key_new(secret.bytes, &to->signing_keys[to->signing_keys_n]);
+        bridge_secret_wipe(&secret);
+        if (r >= 0)
+                to->signing_keys_n++;
+        else if (r == CEL_EINVAL)
+                bridge_report_node(d->report, node,
+                                   "a secret is no key of Standard Webhooks, which is whsec_ and %d to %d "
+                                   "bytes in base64",
+                                   BRIDGE_SIGNING_KEY_BYTES_MIN, BRIDGE_SIGNING_KEY_BYTES_MAX);
+        else
+                d->out_of_memory = true;
+}
+
+/* Into the whole bridge_target_config: one secret or a list. */
+static void read_secrets(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                         void *target)
+{
+        bridge_target_config *to = target;
+
+        if (node->kind == BRIDGE_YAML_MAP ||
+            (node->kind == BRIDGE_YAML_LIST &&
+             (node->children_n == 0 || node->children_n > (size_t)field->max))) {
+                bridge_report_node(d->report, node, "\"%s\" must be a secret, or a list of 1 to %d",
+                                   field->key, (int)field->max);
+                return;
+        }
+        to->signing_keys = calloc((size_t)field->max, sizeof(bridge_signing_key *));
+        if (!to->signing_keys) {
+                d->out_of_memory = true;
+                return;
+        }
+        if (node->kind == BRIDGE_YAML_TEXT)
+                read_signing_key(d, node, to);
+        else
+                for (const bridge_yaml_node *child = node->first; child; child = child->next)
+                        read_signing_key(d, child, to);
+}
+
 /* ---- Conditions. ---- */
 
 static void read_condition(bridge_decoder *d, const bridge_yaml_node *node, bridge_match_config *match)
@@ -390,6 +444,11 @@ static const bridge_schema_field cloudevents_fields[] = {
 static const bridge_schema_section cloudevents_section =
         BRIDGE_SECTION("in \"cloudevents\"", cloudevents_fields);
 
+static const bridge_schema_field signature_fields[] = {
+        {BRIDGE_KEY_WHOLE("secrets", read_secrets), .required = true, .max = BRIDGE_SIGNING_KEYS_MAX},
+};
+static const bridge_schema_section signature_section = BRIDGE_SECTION("in \"signature\"", signature_fields);
+
 static const bridge_schema_field to_fields[] = {
         {BRIDGE_KEY_WHOLE("url", read_url), .required = true, .max = URL_BYTES_MAX},
         {BRIDGE_KEY("method", bridge_read_text, char *, bridge_target_config, method),
@@ -402,6 +461,7 @@ static const bridge_schema_field to_fields[] = {
         {BRIDGE_KEY("cloudevents", read_cloudevents, bridge_cloudevents_config, bridge_target_config,
                     cloudevents),
          .section = &cloudevents_section},
+        {BRIDGE_KEY_WHOLE("signature", bridge_read_nested), .section = &signature_section},
         {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file), .max = URL_BYTES_MAX,
          .check = bridge_check_ca_file},
 };
@@ -438,5 +498,8 @@ void bridge_target_config_fini(bridge_target_config *to)
         headers_fini(to);
         bridge_transform_fini(&to->transform);
         bridge_template_free(to->cloudevents.subject);
+        for (size_t i = 0; i < to->signing_keys_n; i++)
+                bridge_signing_key_free(to->signing_keys[i]);
+        free(to->signing_keys);
         free(to->ca_file);
 }

@@ -181,7 +181,7 @@ TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
         static const bad_snippet snippets[] = {
                 {TO("{url: 'http://h/',\nurls: x}"),
                  "f:5:1: unknown key \"urls\" in \"to\", did you mean \"url\"? Known keys: url, method, "
-                 "timeout, headers, transform, cloudevents, ca_file\n"},
+                 "timeout, headers, transform, cloudevents, signature, ca_file\n"},
                 {"transports: x\n" ROUTE(""),
                  "f:1:1: unknown key \"transports\" at the top, did you mean \"transport\"? "
                  "Known keys: transport, drain, routes\n"},
@@ -227,7 +227,7 @@ TEST(a_misspelt_key_is_not_missing_as_well)
                  "f:3:4: unknown key \"nam\" in a route, did you mean \"name\"?" KNOWN_IN_A_ROUTE},
                 {TO("{urls: 'http://h/'}"),
                  "f:4:2: unknown key \"urls\" in \"to\", did you mean \"url\"? "
-                 "Known keys: url, method, timeout, headers, transform, cloudevents, ca_file\n"},
+                 "Known keys: url, method, timeout, headers, transform, cloudevents, signature, ca_file\n"},
         };
 
         CHECK_REFUSED(snippets);
@@ -508,6 +508,29 @@ TEST(a_template_is_refused_where_it_is_wrong_and_nothing_of_it_is_quoted)
 
         CHECK_REFUSED(snippets);
         check_accepted(TO("{url: 'http://h/{route}?{key}', headers: {A: '{{\"a\": {json:/x|json}}}'}}"));
+}
+
+TEST(a_secret_is_named_and_never_quoted)
+{
+        static const bad_snippet snippets[] = {
+                {TO("{url: 'http://h/', signature: {}}"),
+                 "f:4:31: missing key \"secrets\" in \"signature\", it is required\n"},
+                {TO("{url: 'http://h/', signature: {secrets: []}}"),
+                 "f:4:41: \"secrets\" must be a secret, or a list of 1 to 4\n"},
+                {TO("{url: 'http://h/', signature: {secrets: hush}}"),
+                 "f:4:41: a secret does not belong into a configuration, write file:PATH, env:NAME or "
+                 "credential:NAME\n"},
+                {TO("{url: 'http://h/', signature: {secrets: ['file:/no/such', 'env:CELADON_TEST_NO']}}"),
+                 "f:4:42: a secret cannot be read from /no/such: No such file or directory\n"
+                 "f:4:59: a secret is not in the environment, set CELADON_TEST_NO\n"},
+                {TO("{url: 'http://h/', signature: {secrets: 'env:PATH'}}"),
+                 "f:4:41: a secret is no key of Standard Webhooks, which is whsec_ and 24 to 64 bytes in "
+                 "base64\n"},
+                {TO("{url: 'http://h/', headers: {Webhook-ID: x}}"),
+                 "f:4:30: header \"Webhook-ID\" is set by the bridge itself, leave it out\n"},
+        };
+
+        CHECK_REFUSED(snippets);
 }
 
 TEST(match_may_be_a_list_of_conditions)

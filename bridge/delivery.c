@@ -33,11 +33,17 @@ static int attempt(cel_ctx *ctx, const bridge_route *route, const cel_notificati
         cel_auto(cel_http_response) *response = NULL;
         cel_http_request http;
 
-        bridge_request_complete(
-                request, &(bridge_attempt){.n = attempts->n, .redelivered = n->raw->redelivered}, &http);
         CEL_WITHIN_MS(ctx, route->config->to.timeout_ms);
+        int r = bridge_request_complete(request,
+                                        &(bridge_attempt){.n = attempts->n,
+                                                          .redelivered = n->raw->redelivered,
+                                                          .maybe_delivered = attempts->maybe_delivered},
+                                        &http);
 
-        int r = cel_http_send(ctx, route->http, &http, &response);
+        if (r >= 0)
+                r = cel_http_send(ctx, route->http, &http, &response);
+        if (r == CEL_EUNKNOWN || r == CEL_EPROTO || r == CEL_ETIMEDOUT)
+                attempts->maybe_delivered = true;
         attempts->status = r < 0 ? 0 : cel_http_response_status(response);
         if (r >= 0)
                 snprintf(attempts->error, sizeof(attempts->error), "answered %d", attempts->status);

@@ -3,6 +3,7 @@
 
 #include "bridge/member.h"
 #include "bridge/random.h"
+#include "bridge/trace.h"
 
 #include <celadon/error.h>
 #include <stdint.h>
@@ -10,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 /* Room for what bridge_request_complete() adds: a part of BRIDGE_OWN_HEADER_BYTES_MAX. */
-enum { ATTEMPT_HEADER_BYTES_MAX = 2048 };
+enum { ATTEMPT_HEADER_BYTES_MAX = 2048, TIME_BYTES = 64 };
 
 struct bridge_request {
         const bridge_route_config *route; /* borrowed */
@@ -23,10 +25,19 @@ struct bridge_request {
         size_t headers_n;
         size_t header_bytes;
         char id[BRIDGE_KEY_BYTES_MAX + 1]; /* the key; without one, a random one: see docs/BRIDGE.md */
+        char webhook_id[BRIDGE_WEBHOOK_ID_BYTES];
+        char openstack_request_id[BRIDGE_KEY_BYTES_MAX + 1];
+        char *trace_parent, *trace_state; /* owned; of the event, NULL: none */
         bridge_cloudevent ce;
         char *made; /* owned; the body, unless it is the notification's text */
         const char *body;
         size_t body_bytes;
+        int64_t first_ms; /* the first attempt, since 1970; 0: there was none */
+
+        /* Of one attempt. */
+        size_t attempt_headers_n;
+        char attempt[16], first_attempt[TIME_BYTES], timestamp[24], traceparent[BRIDGE_TRACEPARENT_BYTES];
+        bridge_text signature; /* owned */
 };
 
 static const char *first_of(const char *a, const char *b, const char *c)
@@ -143,6 +154,11 @@ static int make_headers(bridge_request *request, char *why)
                 NULL);
         if (*request->event.key)
                 add_own(request, "Idempotency-Key", request->event.key, NULL);
+        if (request->route->to.signing_keys_n > 0)
+                add_own(request, "webhook-id", request->webhook_id, NULL);
+        add_own(request, "X-OpenStack-Request-ID", request->openstack_request_id, NULL);
+        if (request->trace_state)
+                add_own(request, "tracestate", request->trace_state, NULL);
         if (request->header_bytes <= CEL_HTTP_HEADER_BYTES_MAX - ATTEMPT_HEADER_BYTES_MAX)
                 return 0;
         snprintf(why, BRIDGE_WHY_BYTES, "its headers have %zu bytes, which is too many",
@@ -216,6 +232,49 @@ static int make_body(bridge_request *request, char *why)
         return r;
 }
 
+/* --- Ids -------------------------------------------------------------------------------------- */
+
+static void make_ids(bridge_request *request)
+{
+        const char *key = request->event.key, *asked;
+        char uuid[BRIDGE_UUID_BYTES];
+
+        bridge_random_uuid(uuid);
+        snprintf(request->id, sizeof(request->id), "%s", *key ? key : uuid);
+        bridge_webhook_id(request->id, request->webhook_id);
+        asked = json_string_value(
+                json_object_get(request->event.notification->message, "_context_request_id"));
+        if (asked && strncmp(asked, "req-", 4) == 0 && strlen(asked) <= BRIDGE_KEY_BYTES_MAX &&
+            !bridge_has_control(asked, strlen(asked)))
+                snprintf(request->openstack_request_id, sizeof(request->openstack_request_id), "%s", asked);
+        else
+                snprintf(request->openstack_request_id, sizeof(request->openstack_request_id), "req-%s",
+                         uuid);
+}
+
+/* The trace that the event belongs to, as AMQP headers tell. */
+static int find_trace(bridge_request *request)
+{
+        const cel_headers *headers = request->event.notification->raw->headers;
+        char child[BRIDGE_TRACEPARENT_BYTES];
+        int r = cel_headers_get_str(headers, "traceparent", &request->trace_parent);
+
+        if (r == CEL_ENOMEM)
+                return r;
+        if (!bridge_trace_child(request->trace_parent, child)) {
+                free(request->trace_parent);
+                request->trace_parent = NULL;
+                return 0; /* a state without its trace means nothing */
+        }
+        if (cel_headers_get_str(headers, "tracestate", &request->trace_state) == CEL_ENOMEM)
+                return CEL_ENOMEM;
+        if (!bridge_trace_state_is_good(request->trace_state)) {
+                free(request->trace_state);
+                request->trace_state = NULL;
+        }
+        return 0;
+}
+
 /* --- The whole -------------------------------------------------------------------------------- */
 
 static int make_url(bridge_request *request, char *why)
@@ -242,12 +301,11 @@ int bridge_request_new(const bridge_route_config *route, const cel_notification 
                 return CEL_ENOMEM;
         request->route = route;
         request->event = (bridge_event){.notification = event, .route = route->name, .key = key};
-        if (*key)
-                snprintf(request->id, sizeof(request->id), "%s", key);
-        else
-                bridge_random_uuid(request->id);
-        int r = make_url(request, why);
+        make_ids(request);
+        int r = find_trace(request);
 
+        if (r >= 0)
+                r = make_url(request, why);
         if (r >= 0)
                 r = make_body(request, why);
         if (r >= 0)
@@ -257,10 +315,74 @@ int bridge_request_new(const bridge_route_config *route, const cel_notification 
         return r;
 }
 
-void bridge_request_complete(bridge_request *request, const bridge_attempt *attempt,
-                             cel_http_request *ret_http)
+/* --- An attempt ------------------------------------------------------------------------------- */
+
+static int64_t now_ms(void)
 {
-        (void)attempt;
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void format_time(int64_t ms, char ret_text[TIME_BYTES])
+{
+        time_t seconds = (time_t)(ms / 1000);
+        char whole[32];
+        struct tm utc;
+
+        gmtime_r(&seconds, &utc);
+        strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &utc);
+        snprintf(ret_text, TIME_BYTES, "%s.%03dZ", whole, (int)(ms % 1000));
+}
+
+static int sign(bridge_request *request, int64_t seconds)
+{
+        const bridge_target_config *to = &request->route->to;
+        int r;
+
+        if (to->signing_keys_n == 0)
+                return 0;
+        bridge_text_fini(&request->signature);
+        request->signature.bytes_max = CEL_HTTP_HEADER_BYTES_MAX;
+        r = bridge_sign(to->signing_keys, to->signing_keys_n, request->webhook_id, seconds, request->body,
+                        request->body_bytes, &request->signature);
+        if (r < 0)
+                return r;
+        snprintf(request->timestamp, sizeof(request->timestamp), "%lld", (long long)seconds);
+        add_own(request, "webhook-timestamp", request->timestamp, NULL);
+        add_own(request, "webhook-signature", request->signature.bytes, NULL);
+        return 0;
+}
+
+static void add_attempt(bridge_request *request, const bridge_attempt *attempt)
+{
+        snprintf(request->attempt, sizeof(request->attempt), "%u", attempt->n);
+        format_time(request->first_ms, request->first_attempt);
+        add_own(request, "X-Celadon-Attempt", request->attempt, NULL);
+        add_own(request, "X-Celadon-First-Attempt", request->first_attempt, NULL);
+        add_own(request, "X-Celadon-Redelivered", attempt->redelivered ? "1" : "0", NULL);
+        add_own(request, "X-Celadon-Maybe-Delivered", attempt->maybe_delivered ? "1" : "0", NULL);
+        if (bridge_trace_child(request->trace_parent, request->traceparent))
+                add_own(request, "traceparent", request->traceparent, NULL);
+}
+
+int bridge_request_complete(bridge_request *request, const bridge_attempt *attempt,
+                            cel_http_request *ret_http)
+{
+        int64_t ms = now_ms();
+
+        if (attempt->first_ms != 0 || request->first_ms == 0)
+                request->first_ms = attempt->first_ms != 0 ? attempt->first_ms : ms;
+        request->headers_n -= request->attempt_headers_n; /* those of the last attempt */
+        size_t before = request->headers_n;
+
+        add_attempt(request, attempt);
+        int r = sign(request, ms / 1000);
+
+        request->attempt_headers_n = request->headers_n - before;
+        if (r < 0)
+                return r;
         *ret_http = (cel_http_request){
                 .method = request->route->to.method,
                 .url = request->url.bytes ? request->url.bytes : request->route->to.url,
@@ -269,6 +391,7 @@ void bridge_request_complete(bridge_request *request, const bridge_attempt *atte
                 .body = request->body,
                 .body_bytes = request->body_bytes,
         };
+        return 0;
 }
 
 bridge_request *bridge_request_free(bridge_request *request)
@@ -278,7 +401,10 @@ bridge_request *bridge_request_free(bridge_request *request)
         for (size_t i = 0; i < request->headers_n; i++)
                 free(request->values[i]);
         bridge_text_fini(&request->url);
+        bridge_text_fini(&request->signature);
         bridge_cloudevent_fini(&request->ce);
+        free(request->trace_parent);
+        free(request->trace_state);
         free(request->made);
         free(request);
         return NULL;

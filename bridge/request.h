@@ -34,9 +34,10 @@ int bridge_request_key(const cel_notification *event, char ret_key[BRIDGE_KEY_BY
 int bridge_request_new(const bridge_route_config *route, const cel_notification *event, const char *key,
                        char why[BRIDGE_WHY_BYTES], bridge_request **ret_request);
 
-/* Complete it for one attempt: *ret_http is ready to be sent, and good until the next call. */
-void bridge_request_complete(bridge_request *request, const bridge_attempt *attempt,
-                             cel_http_request *ret_http);
+/* Complete it for one attempt: *ret_http is ready to be sent, and good until the next call.
+ * Errors: CEL_ENOMEM. */
+int bridge_request_complete(bridge_request *request, const bridge_attempt *attempt,
+                            cel_http_request *ret_http);
 
 bridge_request *bridge_request_free(bridge_request *request);
 

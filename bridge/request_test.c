@@ -63,9 +63,7 @@ static int make(world *w)
         CHECK_INT(bridge_request_key(&w->event, w->key), 0);
         int r = bridge_request_new(&w->config->routes[0], &w->event, w->key, w->why, &w->request);
 
-        if (r >= 0)
-                bridge_request_complete(w->request, &(bridge_attempt){.n = 1}, &w->http);
-        return r;
+        return r < 0 ? r : bridge_request_complete(w->request, &(bridge_attempt){.n = 1}, &w->http);
 }
 
 static void world_fini(world *w)
@@ -217,8 +215,99 @@ TEST(a_cloudevent_without_a_message_id_gets_one_that_is_the_same_for_each_attemp
         CHECK(!header(&w, "Idempotency-Key"));
         snprintf(id, sizeof(id), "%s", header(&w, "ce-id"));
         CHECK_INT(strlen(id), 36);
-        bridge_request_complete(w.request, &(bridge_attempt){.n = 2}, &w.http);
+        CHECK_INT(bridge_request_complete(w.request, &(bridge_attempt){.n = 2}, &w.http), 0);
         CHECK_STR(header(&w, "ce-id"), id);
+        world_fini(&w);
+}
+
+TEST(each_attempt_tells_its_number_and_what_is_known_of_those_before)
+{
+        char first[64];
+        world w;
+
+        world_init(&w, "");
+        CHECK_INT(make(&w), 0);
+        CHECK_STR(header(&w, "X-Celadon-Attempt"), "1");
+        CHECK_STR(header(&w, "X-Celadon-Redelivered"), "0");
+        CHECK_STR(header(&w, "X-Celadon-Maybe-Delivered"), "0");
+        snprintf(first, sizeof(first), "%s", header(&w, "X-Celadon-First-Attempt"));
+        CHECK_INT(strlen(first), 24);
+        bridge_attempt second = {.n = 2, .redelivered = true, .maybe_delivered = true};
+
+        CHECK_INT(bridge_request_complete(w.request, &second, &w.http), 0);
+        CHECK_STR(header(&w, "X-Celadon-Attempt"), "2");
+        CHECK_STR(header(&w, "X-Celadon-Redelivered"), "1");
+        CHECK_STR(header(&w, "X-Celadon-Maybe-Delivered"), "1");
+        CHECK_STR(header(&w, "X-Celadon-First-Attempt"), first);
+        second.first_ms = 1764000000123; /* as another process remembers it */
+        CHECK_INT(bridge_request_complete(w.request, &second, &w.http), 0);
+        CHECK_STR(header(&w, "X-Celadon-First-Attempt"), "2025-11-24T16:00:00.123Z");
+        world_fini(&w);
+}
+
+TEST(the_request_is_a_child_of_the_events_trace_and_each_attempt_another)
+{
+        static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        char first[64];
+        world w;
+
+        world_init(&w, "");
+        cel_headers_set_str(w.headers, "traceparent", parent);
+        cel_headers_set_str(w.headers, "tracestate", "a=b");
+        CHECK_INT(make(&w), 0);
+        snprintf(first, sizeof(first), "%s", header(&w, "traceparent"));
+        CHECK_BYTES(first, parent, 36);
+        CHECK(strcmp(first, parent) != 0);
+        CHECK_STR(header(&w, "tracestate"), "a=b");
+        CHECK_INT(bridge_request_complete(w.request, &(bridge_attempt){.n = 2}, &w.http), 0);
+        CHECK(strcmp(header(&w, "traceparent"), first) != 0);
+        world_fini(&w);
+}
+
+TEST(without_a_trace_none_is_begun_and_a_state_alone_is_not_passed_on)
+{
+        world w;
+
+        world_init(&w, "");
+        cel_headers_set_str(w.headers, "tracestate", "a=b");
+        CHECK_INT(make(&w), 0);
+        CHECK(!header(&w, "traceparent"));
+        CHECK(!header(&w, "tracestate"));
+        world_fini(&w);
+}
+
+TEST(the_openstack_request_id_is_that_of_the_context_or_a_new_one)
+{
+        static const char *const bad[] = {"", "id", "req-a\nX: y"};
+        world w;
+
+        world_init(&w, "");
+        CHECK_INT(make(&w), 0);
+        CHECK_STR(header(&w, "X-OpenStack-Request-ID"), "req-1");
+        world_fini(&w);
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                world_init(&w, "");
+                json_object_set_new(w.message, "_context_request_id", json_string(bad[i]));
+                CHECK_INT(make(&w), 0);
+                CHECK_INT(strlen(header(&w, "X-OpenStack-Request-ID")), 40);
+                world_fini(&w);
+        }
+}
+
+TEST(a_signature_is_made_anew_for_each_attempt_with_the_same_id)
+{
+        world w;
+
+        setenv("CELADON_TEST_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1);
+        world_init(&w, "signature: {secrets: ['env:CELADON_TEST_SECRET', 'env:CELADON_TEST_SECRET']}");
+        unsetenv("CELADON_TEST_SECRET");
+        CHECK_INT(make(&w), 0);
+        for (unsigned n = 1; n <= 2; n++) {
+                CHECK_STR(header(&w, "webhook-id"), "id-1");
+                CHECK(strtoll(header(&w, "webhook-timestamp"), NULL, 10) > 1700000000);
+                CHECK_INT(strlen(header(&w, "webhook-signature")), 95);
+                CHECK_INT(bridge_request_complete(w.request, &(bridge_attempt){.n = n + 1}, &w.http), 0);
+        }
         world_fini(&w);
 }
 
@@ -226,9 +315,13 @@ TEST(a_configured_header_replaces_the_bridges_own_and_an_empty_one_removes_it)
 {
         world w;
 
-        world_init(&w, "cloudevents: binary, headers: {CE-Source: '//other', ce-openstackpriority: ''}");
+        world_init(&w, "cloudevents: binary, headers: {CE-Source: '//other', ce-openstackpriority: '', "
+                       "X-Celadon-Attempt: '', "
+                       "x-openstack-request-id: mine}");
         CHECK_INT(make(&w), 0);
         CHECK_STR(header(&w, "ce-source"), "//other");
         CHECK(!header(&w, "ce-openstackpriority"));
+        CHECK(!header(&w, "X-Celadon-Attempt"));
+        CHECK_STR(header(&w, "X-OpenStack-Request-ID"), "mine");
         world_fini(&w);
 }

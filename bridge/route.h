@@ -37,9 +37,10 @@ typedef enum bridge_reason {
 /* What became of the attempts at one event, as far as they went. */
 typedef struct bridge_attempts {
         unsigned n;
-        int status;      /* of the last response; 0: there was none */
-        char error[256]; /* what went wrong last, a sentence */
-        char key[256];   /* Idempotency-Key; "": none */
+        bool maybe_delivered; /* one of them may have reached the API, and its answer did not reach us */
+        int status;           /* of the last response; 0: there was none */
+        char error[256];      /* what went wrong last, a sentence */
+        char key[256];        /* Idempotency-Key; "": none */
 } bridge_attempts;
 
 /* Handle one event: returns CEL_HANDLED once it is settled for good (delivered, not ours, or a confirmed dead

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The requests that the bridge makes: what is in them, and which events none can be made of."""
 
+import base64
+import hashlib
+import hmac
 import json
+import time
+import urllib.parse
 
 from oracle import notification
 from parts import Publisher, bridge_config, route
@@ -83,3 +88,44 @@ def test_a_transform_chooses_what_is_sent_and_dead_letters_keep_the_original(bus
     sent = {request.key: json.loads(request.body) for request in api.requests.wait_for(3)}
     assert sent['id-1'] == {'event_type': 'compute.instance.create.end', 'payload': {'name': '東京'}, 'id': 'i-1',
                             'source': 'route instances', 'version': 2}
+
+
+def sign(secret, request):
+    """The signature of Standard Webhooks for a request that arrived, by Python's own hmac."""
+    key = base64.b64decode(secret.removeprefix('whsec_'))
+    signed = f'{request.headers["webhook-id"]}.{request.headers["webhook-timestamp"]}.'.encode() + request.body
+    return 'v1,' + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def test_a_signed_cloudevent_with_a_trace_arrives_at_each_attempt(bus, api, start_bridge, tmp_path, monkeypatch):
+    new, old = ('whsec_' + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+    (tmp_path / 'new').write_text(new + '\n')
+    monkeypatch.setenv('CELADON_TEST_OLD', old)
+    api.respond = lambda request: 503 if request.headers['x-celadon-attempt'] == '1' else 200
+    bridge = start_bridge(bridge_config(bus.url(), to(
+        api.url, cloudevents={'mode': 'binary', 'subject': '{json:/payload/name}'},
+        signature={'secrets': [f'file:{tmp_path}/new', 'env:CELADON_TEST_OLD']}))).ready()
+    payload = {'name': '東京 "100 %"', 'number': 1.50}
+    trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+
+    bus.publish(notification(payload=payload, _context_request_id='req-7', _context_project_id='p-1'),
+                traceparent=trace, tracestate='rojo=1')
+
+    first, second = api.requests.wait_for(2)
+    for number, request in enumerate((first, second), 1):
+        headers = request.headers
+        assert json.loads(request.body) == payload
+        assert headers['webhook-signature'].split(' ') == [sign(new, request), sign(old, request)]
+        assert abs(int(headers['webhook-timestamp']) - time.time()) < 60
+        assert (headers['webhook-id'], headers['ce-id'], headers['idempotency-key']) == ('id-1',) * 3
+        assert headers['ce-source'] == '//nova/compute.host-1'
+        assert headers['ce-time'] == '2026-11-23T15:00:00.000001Z'
+        assert urllib.parse.unquote(headers['ce-subject'], errors='strict') == payload['name']
+        assert headers['ce-subject'].isascii() and not set(' "') & set(headers['ce-subject'])
+        assert (headers['ce-openstackproject'], headers['x-openstack-request-id']) == ('p-1', 'req-7')
+        assert (headers['x-celadon-attempt'], headers['x-celadon-redelivered']) == (str(number), '0')
+        assert headers['traceparent'].startswith(trace[:36]) and headers['tracestate'] == 'rojo=1'
+    assert len({first.headers['traceparent'], second.headers['traceparent'], trace}) == 3
+    assert first.headers['x-celadon-first-attempt'] == second.headers['x-celadon-first-attempt']
+    assert bridge.drain() == 0
+    assert not any(secret[6:] in line.raw for line in bridge.log.items() for secret in (new, old))
