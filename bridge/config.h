@@ -67,8 +67,9 @@ typedef struct bridge_target_config {
         bridge_cloudevents_config cloudevents;
         bridge_signing_key **signing_keys; /* owned; NULL: requests are not signed */
         size_t signing_keys_n;
-        bridge_template **header_templates; /* owned; one for each header's value; NULL: all are literal */
-        char *ca_file;                      /* owned; NULL: the system's store */
+        bridge_template *
+                *header_templates; /* owned; one for each header; NULL: its value is literal. NULL: all are */
+        char *ca_file;             /* owned; NULL: the system's store */
 } bridge_target_config;
 
 typedef struct bridge_route_config {

@@ -22,8 +22,7 @@ enum {
 
 /* ---- Templates. ---- */
 
-/* Read a text as a template into `*target`. */
-static void read_template(bridge_decoder *d, const bridge_yaml_node *node, bridge_template_kind kind,
+void bridge_read_template(bridge_decoder *d, const bridge_yaml_node *node, bridge_template_kind kind,
                           const char *what, bridge_template **target)
 {
         bridge_template_error error = {0};
@@ -72,7 +71,7 @@ static void read_url(bridge_decoder *d, const bridge_schema_field *field, const 
 
         if (!bridge_check_text(d, field, node))
                 return;
-        read_template(d, node, BRIDGE_TEMPLATE_URL, "\"url\"", &to->url_template);
+        bridge_read_template(d, node, BRIDGE_TEMPLATE_URL, "\"url\"", &to->url_template);
         if (!to->url_template)
                 return;
         problem = url_problem(d, node->text, to->url_template);
@@ -80,6 +79,8 @@ static void read_url(bridge_decoder *d, const bridge_schema_field *field, const 
                 bridge_report_node(d->report, node, "\"%s\" %s", field->key, problem);
         else
                 bridge_put_text(d, &to->url, node->text);
+        if (!strchr(node->text, '{'))
+                to->url_template = bridge_template_free(to->url_template);
 }
 
 /* ---- Headers, a mapping of free names. ---- */
@@ -100,16 +101,30 @@ static void check_header_bytes(bridge_decoder *d, const bridge_target_config *to
                         bytes, max);
 }
 
+/* A value that is the same for every event is worked out here, once. */
+static void settle_value(bridge_decoder *d, bridge_template **value, char **text)
+{
+        bridge_text skeleton = {.bytes_max = SIZE_MAX / 2};
+
+        if (!*value || !bridge_template_is_literal(*value))
+                return;
+        bridge_template_skeleton(*value, &skeleton);
+        d->out_of_memory |= skeleton.error < 0;
+        free(*text);
+        *text = skeleton.bytes;
+        *value = bridge_template_free(*value);
+}
+
 static void read_header(bridge_decoder *d, const bridge_yaml_node *node, bridge_target_config *to)
 {
-        cel_http_header *header = &to->headers[to->headers_n];
+        bridge_template **value_template = &to->header_templates[to->headers_n];
         char *name = NULL, *value = NULL;
 
         bridge_put_text(d, &name, node->key->text);
         bridge_put_text(d, &value, node->text);
-        *header = (cel_http_header){.name = name, .value = value};
-        read_template(d, node, BRIDGE_TEMPLATE_TEXT, "a header's value",
-                      &to->header_templates[to->headers_n++]);
+        bridge_read_template(d, node, BRIDGE_TEMPLATE_TEXT, "a header's value", value_template);
+        settle_value(d, value_template, &value);
+        to->headers[to->headers_n++] = (cel_http_header){.name = name, .value = value};
 }
 
 /* Into the whole bridge_target_config. */
@@ -138,112 +153,9 @@ static void read_headers(bridge_decoder *d, const bridge_schema_field *field, co
                 check_header_bytes(d, to, node);
 }
 
-/* ---- Transform. ---- */
+/* ---- Words. ---- */
 
-/* Read a text as a pointer to something inside of a notification. Returns whether it is one. */
-static bool read_pointer(bridge_decoder *d, const char *what, const bridge_yaml_node *node,
-                         bridge_pointer *target)
-{
-        const char *why = "must name a member, as in /payload/instance_id";
-        int r = CEL_EINVAL;
-
-        if (!bridge_check_kind(d, what, node, BRIDGE_YAML_TEXT))
-                return false;
-        if (*node->text)
-                r = bridge_pointer_parse(node->text, strlen(node->text), target, &why);
-        if (r == CEL_EINVAL)
-                bridge_report_node(d->report, node, "%s is %s, which %s", what, bridge_quote(node->text).text,
-                                   why);
-        else if (r < 0)
-                d->out_of_memory = true;
-        return r >= 0;
-}
-
-/* A zeroed array with room for each child; NULL, and reported, if there are none or too many. */
-static void *make_steps(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                        bridge_yaml_kind kind, size_t size)
-{
-        void *steps;
-
-        if (!bridge_check_kind(d, field->key, node, kind))
-                return NULL;
-        if (node->children_n == 0 || node->children_n > BRIDGE_TRANSFORM_STEPS_MAX) {
-                bridge_report_node(d->report, node, "\"%s\" has %zu items, it must have 1 to %d", field->key,
-                                   node->children_n, BRIDGE_TRANSFORM_STEPS_MAX);
-                return NULL;
-        }
-        steps = calloc(node->children_n, size);
-        d->out_of_memory |= !steps;
-        return steps;
-}
-
-static void read_pointers(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                          bridge_pointer **pointers, size_t *pointers_n)
-{
-        *pointers = make_steps(d, field, node, BRIDGE_YAML_LIST, sizeof(**pointers));
-        for (const bridge_yaml_node *child = *pointers ? node->first : NULL; child; child = child->next)
-                *pointers_n += read_pointer(d, field->key, child, &(*pointers)[*pointers_n]);
-}
-
-/* These four read into the whole bridge_transform. */
-static void read_pick(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                      void *target)
-{
-        bridge_transform *t = target;
-
-        read_pointers(d, field, node, &t->pick, &t->pick_n);
-}
-
-static void read_drop(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                      void *target)
-{
-        bridge_transform *t = target;
-
-        read_pointers(d, field, node, &t->drop, &t->drop_n);
-}
-
-static void read_rename(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                        void *target)
-{
-        bridge_transform *t = target;
-
-        t->rename = make_steps(d, field, node, BRIDGE_YAML_MAP, sizeof(*t->rename));
-        for (const bridge_yaml_node *child = t->rename ? node->first : NULL; child; child = child->next) {
-                bridge_rename *rename = &t->rename[t->rename_n++];
-
-                read_pointer(d, field->key, child->key, &rename->from);
-                read_pointer(d, field->key, child, &rename->to);
-        }
-}
-
-/* A plain number, true, false or null is that in JSON; anything else is a template. */
-static void read_set_value(bridge_decoder *d, const bridge_yaml_node *node, bridge_set *set)
-{
-        if (!bridge_check_kind(d, "a value to set", node, BRIDGE_YAML_TEXT))
-                return;
-        set->literal = node->is_plain ? json_loads(node->text, JSON_DECODE_ANY, NULL) : NULL;
-        if (!set->literal)
-                read_template(d, node, BRIDGE_TEMPLATE_DATA, "a value to set", &set->value);
-}
-
-static void read_set(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                     void *target)
-{
-        bridge_transform *t = target;
-
-        t->set = make_steps(d, field, node, BRIDGE_YAML_MAP, sizeof(*t->set));
-        for (const bridge_yaml_node *child = t->set ? node->first : NULL; child; child = child->next) {
-                bridge_set *set = &t->set[t->set_n++];
-
-                read_pointer(d, field->key, child->key, &set->to);
-                read_set_value(d, child, set);
-        }
-}
-
-/* ---- CloudEvents. ---- */
-
-/* One of some words, whose index goes into `*target`. */
-static void read_word(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+void bridge_read_word(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
                       const char *const *words, unsigned *target)
 {
         char listed[128] = "";
@@ -263,51 +175,6 @@ static void read_word(bridge_decoder *d, const bridge_schema_field *field, const
         }
         bridge_report_node(d->report, node, "\"%s\" is %s, write %s", field->key,
                            bridge_quote(node->text).text, listed);
-}
-
-/* Into the whole bridge_cloudevents_config. */
-static void read_mode(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                      void *target)
-{
-        static const char *const words[] = {
-                [BRIDGE_CLOUDEVENTS_OFF] = "off",
-                [BRIDGE_CLOUDEVENTS_BINARY] = "binary",
-                [BRIDGE_CLOUDEVENTS_STRUCTURED] = "structured",
-                NULL,
-        };
-        bridge_cloudevents_config *ce = target;
-        unsigned mode = ce->mode;
-
-        read_word(d, field, node, words, &mode);
-        ce->mode = (bridge_cloudevents_mode)mode;
-}
-
-static void read_data(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                      void *target)
-{
-        static const char *const words[] = {"payload", "notification", NULL};
-        bridge_cloudevents_config *ce = target;
-        unsigned whole = 0;
-
-        read_word(d, field, node, words, &whole);
-        ce->whole_notification = whole == 1;
-}
-
-static void read_subject(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                         void *target)
-{
-        if (bridge_check_text(d, field, node))
-                read_template(d, node, BRIDGE_TEMPLATE_TEXT, "\"subject\"", target);
-}
-
-/* A mode alone, or a mapping. */
-static void read_cloudevents(bridge_decoder *d, const bridge_schema_field *field,
-                             const bridge_yaml_node *node, void *target)
-{
-        if (node->kind == BRIDGE_YAML_TEXT)
-                read_mode(d, field, node, target);
-        else
-                bridge_read_nested(d, field, node, target);
 }
 
 /* ---- Signatures. ---- */
@@ -411,7 +278,7 @@ void bridge_read_on_unmatched(bridge_decoder *d, const bridge_schema_field *fiel
         static const char *const words[] = {"ack", "dead_letter", NULL};
         unsigned is_dead_letter = 0;
 
-        read_word(d, field, node, words, &is_dead_letter);
+        bridge_read_word(d, field, node, words, &is_dead_letter);
         *(bool *)target = is_dead_letter == 1;
 }
 
@@ -427,23 +294,6 @@ static const bridge_schema_field match_fields[] = {
 };
 const bridge_schema_section bridge_match_section = BRIDGE_SECTION("in \"match\"", match_fields);
 
-static const bridge_schema_field transform_fields[] = {
-        {BRIDGE_KEY_WHOLE("pick", read_pick)},
-        {BRIDGE_KEY_WHOLE("drop", read_drop)},
-        {BRIDGE_KEY_WHOLE("rename", read_rename)},
-        {BRIDGE_KEY_WHOLE("set", read_set)},
-};
-static const bridge_schema_section transform_section = BRIDGE_SECTION("in \"transform\"", transform_fields);
-
-static const bridge_schema_field cloudevents_fields[] = {
-        {BRIDGE_KEY_WHOLE("mode", read_mode), .required = true},
-        {BRIDGE_KEY_WHOLE("data", read_data)},
-        {BRIDGE_KEY("subject", read_subject, bridge_template *, bridge_cloudevents_config, subject),
-         .max = URL_BYTES_MAX},
-};
-static const bridge_schema_section cloudevents_section =
-        BRIDGE_SECTION("in \"cloudevents\"", cloudevents_fields);
-
 static const bridge_schema_field signature_fields[] = {
         {BRIDGE_KEY_WHOLE("secrets", read_secrets), .required = true, .max = BRIDGE_SIGNING_KEYS_MAX},
 };
@@ -457,10 +307,10 @@ static const bridge_schema_field to_fields[] = {
          .max = 10 * MINUTE},
         {BRIDGE_KEY_WHOLE("headers", read_headers), .max = HEADERS_MAX},
         {BRIDGE_KEY("transform", bridge_read_nested, bridge_transform, bridge_target_config, transform),
-         .section = &transform_section},
-        {BRIDGE_KEY("cloudevents", read_cloudevents, bridge_cloudevents_config, bridge_target_config,
+         .section = &bridge_transform_section},
+        {BRIDGE_KEY("cloudevents", bridge_read_cloudevents, bridge_cloudevents_config, bridge_target_config,
                     cloudevents),
-         .section = &cloudevents_section},
+         .section = &bridge_cloudevents_section},
         {BRIDGE_KEY_WHOLE("signature", bridge_read_nested), .section = &signature_section},
         {BRIDGE_KEY("ca_file", bridge_read_text, char *, bridge_target_config, ca_file), .max = URL_BYTES_MAX,
          .check = bridge_check_ca_file},

@@ -105,7 +105,7 @@ static int add_configured(bridge_request *request, char *why)
 
                 if (value)
                         r = add_from_template(request, to->headers[i].name, value, why);
-                else
+                else if (*to->headers[i].value)
                         add_header(request, to->headers[i].name, to->headers[i].value, NULL);
         }
         return r;
@@ -237,19 +237,20 @@ static int make_body(bridge_request *request, char *why)
 static void make_ids(bridge_request *request)
 {
         const char *key = request->event.key, *asked;
-        char uuid[BRIDGE_UUID_BYTES];
+        char uuid[BRIDGE_UUID_BYTES] = "";
 
-        bridge_random_uuid(uuid);
-        snprintf(request->id, sizeof(request->id), "%s", *key ? key : uuid);
-        bridge_webhook_id(request->id, request->webhook_id);
         asked = json_string_value(
                 json_object_get(request->event.notification->message, "_context_request_id"));
-        if (asked && strncmp(asked, "req-", 4) == 0 && strlen(asked) <= BRIDGE_KEY_BYTES_MAX &&
-            !bridge_has_control(asked, strlen(asked)))
-                snprintf(request->openstack_request_id, sizeof(request->openstack_request_id), "%s", asked);
-        else
-                snprintf(request->openstack_request_id, sizeof(request->openstack_request_id), "req-%s",
-                         uuid);
+        if (asked && (strncmp(asked, "req-", 4) != 0 || strlen(asked) > BRIDGE_KEY_BYTES_MAX ||
+                      bridge_has_control(asked, strlen(asked))))
+                asked = NULL;
+        if (!*key || !asked)
+                bridge_random_uuid(uuid);
+        snprintf(request->id, sizeof(request->id), "%s", *key ? key : uuid);
+        if (request->route->to.signing_keys_n > 0)
+                bridge_webhook_id(request->id, request->webhook_id);
+        snprintf(request->openstack_request_id, sizeof(request->openstack_request_id), "%s%s",
+                 asked ? asked : "req-", asked ? "" : uuid);
 }
 
 /* The trace that the event belongs to, as AMQP headers tell. */

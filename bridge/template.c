@@ -4,6 +4,7 @@
  * and encoded while it is read, by the same code that does it for events later, and are literals from then on. */
 #include "bridge/template.h"
 
+#include "bridge/dots.h"
 #include "bridge/schema.h"
 
 #include <celadon/error.h>
@@ -11,7 +12,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 typedef enum filter_kind {
         FILTER_URL,
@@ -186,47 +186,6 @@ static int put_place(const part *p, bridge_template_kind kind, const bridge_even
         return r < 0 ? explain(p, r, why) : 0;
 }
 
-/* The character at `*at` in a URL's path, decoded if it is one of those that servers decode before they look for
- * dots; `*at` moves behind it. */
-static char path_character(const char **at)
-{
-        static const struct {
-                const char *encoded;
-                char meant;
-        } known[] = {{"%2F", '/'}, {"%5C", '/'}, {"%2E", '.'}};
-
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-                if (strncasecmp(*at, known[i].encoded, 3) == 0) {
-                        *at += 3;
-                        return known[i].meant;
-                }
-        return *(*at)++;
-}
-
-/* Does the path of the URL have a part that is `.` or `..`, be it between encoded slashes? Servers resolve those. */
-static bool has_dot_segment(const char *url)
-{
-        const char *at = strstr(url, "://");
-        size_t dots = 0, others = 0;
-
-        at = at ? at + 3 : url;
-        at += strcspn(at, "/?#");
-        while (*at && *at != '?' && *at != '#') {
-                char c = path_character(&at);
-
-                if (c == '/' || c == ';') { /* some servers drop what follows a ; */
-                        if (others == 0 && (dots == 1 || dots == 2))
-                                return true;
-                        dots = others = 0;
-                } else if (c == '.') {
-                        dots++;
-                } else {
-                        others++;
-                }
-        }
-        return others == 0 && (dots == 1 || dots == 2);
-}
-
 int bridge_template_render(const bridge_template *t, const bridge_event *event, bridge_text *out,
                            char why[BRIDGE_TEMPLATE_WHY_BYTES])
 {
@@ -248,7 +207,7 @@ int bridge_template_render(const bridge_template *t, const bridge_event *event, 
                          out->bytes_max);
                 return CEL_EINVAL;
         }
-        if (r >= 0 && t->kind == BRIDGE_TEMPLATE_URL && t->places_n > 0 && has_dot_segment(out->bytes)) {
+        if (r >= 0 && t->kind == BRIDGE_TEMPLATE_URL && t->places_n > 0 && bridge_url_has_dots(out->bytes)) {
                 snprintf(why, BRIDGE_TEMPLATE_WHY_BYTES, "a value would add . or .. to the URL's path");
                 return CEL_EINVAL;
         }
@@ -465,7 +424,7 @@ static int check_dots(parser *p)
 
         bridge_template_skeleton(p->t, &skeleton);
         r = skeleton.error;
-        if (r >= 0 && has_dot_segment(skeleton.bytes))
+        if (r >= 0 && bridge_url_has_dots(skeleton.bytes))
                 r = refuse(p, p->text,
                            "the path has a part that is . or .., which no URL with values may have");
         bridge_text_fini(&skeleton);
