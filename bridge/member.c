@@ -24,13 +24,26 @@ static bool skip_one(scanner *s, char c)
         return true;
 }
 
+/* Is the quote at `at` escaped, in the string that begins at `start`? It is if an odd number of backslashes precedes it. */
+static bool is_escaped(const char *start, const char *at)
+{
+        const char *first = at;
+
+        while (first > start && first[-1] == '\\')
+                first--;
+        return (at - first) % 2 == 1;
+}
+
 /* `at` is at the first quote; then behind the last one. */
 static void skip_string(scanner *s)
 {
-        for (s->at++; s->at < s->end && *s->at != '"'; s->at++)
-                if (*s->at == '\\' && s->at + 1 < s->end)
-                        s->at++;
-        s->at += s->at < s->end;
+        const char *start = s->at + 1, *quote = s->at;
+
+        do {
+                quote++;
+                quote = memchr(quote, '"', (size_t)(s->end - quote));
+        } while (quote && is_escaped(start, quote));
+        s->at = quote ? quote + 1 : s->end;
 }
 
 static void skip_container(scanner *s)

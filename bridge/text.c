@@ -66,25 +66,32 @@ void bridge_text_printf(bridge_text *text, const char *format, ...)
         text->n += (size_t)n;
 }
 
-static bool is_unreserved(char c)
+static void mark(bool kept[256], const char *characters)
 {
-        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-               (c && strchr("-._~", c));
+        for (; *characters; characters++)
+                kept[(unsigned char)*characters] = true;
 }
 
 void bridge_text_put_percent(bridge_text *text, const void *bytes, size_t n, const char *keep)
 {
         static const char hex[] = "0123456789ABCDEF";
-        const char *from = bytes;
+        const unsigned char *from = bytes, *end = from + n;
+        bool kept[256] = {false};
 
+        mark(kept, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~");
+        mark(kept, keep);
         bridge_text_put(text, "", 0);
-        for (size_t i = 0; i < n && text->error == 0; i++) {
-                unsigned char c = (unsigned char)from[i];
+        while (from < end && text->error == 0) {
+                const unsigned char *run = from;
 
-                if (is_unreserved(from[i]) || (c && strchr(keep, c)))
-                        bridge_text_put(text, &from[i], 1);
-                else
-                        bridge_text_put(text, (char[]){'%', hex[c >> 4], hex[c & 15]}, 3);
+                while (run < end && kept[*run])
+                        run++;
+                bridge_text_put(text, from, (size_t)(run - from));
+                from = run;
+                if (from < end) {
+                        bridge_text_put(text, (char[]){'%', hex[*from >> 4], hex[*from & 15]}, 3);
+                        from++;
+                }
         }
 }
 
@@ -126,22 +133,40 @@ static size_t character_bytes(const unsigned char *text, size_t n)
         return code < least[bytes] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF) ? 0 : bytes;
 }
 
+/* The one character at `bytes`; returns how many bytes it has. */
+static size_t put_json_character(bridge_text *text, const char *bytes, size_t n)
+{
+        size_t whole = character_bytes((const unsigned char *)bytes, n);
+        unsigned char c = (unsigned char)*bytes;
+
+        if (whole == 0)
+                bridge_text_puts(text, "\xEF\xBF\xBD");
+        else if (c == '"' || c == '\\')
+                bridge_text_put(text, (char[]){'\\', (char)c}, 2);
+        else if (c < 0x20)
+                bridge_text_printf(text, "\\u%04x", c);
+        else
+                bridge_text_put(text, bytes, whole);
+        return whole ? whole : 1;
+}
+
+static bool is_plain_in_json(char c)
+{
+        return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
 void bridge_text_put_json(bridge_text *text, const char *bytes, size_t n)
 {
-        bridge_text_put(text, "\"", 1);
-        for (size_t i = 0; i < n && text->error == 0;) {
-                size_t whole = character_bytes((const unsigned char *)bytes + i, n - i);
-                unsigned char c = (unsigned char)bytes[i];
+        const char *end = bytes + n;
 
-                if (whole == 0)
-                        bridge_text_puts(text, "\xEF\xBF\xBD");
-                else if (c == '"' || c == '\\')
-                        bridge_text_put(text, (char[]){'\\', (char)c}, 2);
-                else if (c < 0x20)
-                        bridge_text_printf(text, "\\u%04x", c);
-                else
-                        bridge_text_put(text, bytes + i, whole);
-                i += whole ? whole : 1;
+        bridge_text_put(text, "\"", 1);
+        while (bytes < end && text->error == 0) {
+                const char *run = bytes;
+
+                while (run < end && is_plain_in_json(*run))
+                        run++;
+                bridge_text_put(text, bytes, (size_t)(run - bytes));
+                bytes = run < end ? run + put_json_character(text, run, (size_t)(end - run)) : end;
         }
         bridge_text_put(text, "\"", 1);
 }
