@@ -28,7 +28,7 @@ static bool has_dots(const char *url)
         char path[BRIDGE_TEMPLATE_BYTES_MAX + 3] = "/";
         size_t n = 1;
 
-        for (url += strcspn(url, "/"); *url && *url != '?' && *url != '#'; url++) {
+        for (url += strcspn(url, "/?#"); *url && *url != '?' && *url != '#'; url++) {
                 unsigned byte = (unsigned char)*url;
 
                 if (*url == '%' && sscanf(url + 1, "%2x", &byte) == 1)
