@@ -106,7 +106,9 @@ CEL_API cel_rpc_client *cel_rpc_client_free(cel_rpc_client *client);
 CEL_API int cel_rpc_call(cel_ctx *ctx, cel_rpc_client *client, const cel_rpc_options *options,
                          const char *method, json_t *args, json_t **ret_result);
 
-/* Have `method` called by one server, or with `fanout` by all of them, without a reply.
+/* Have `method` called by one server, or with `fanout` by all of them, without a reply. What no queue takes is gone, and
+ * that is no error, except in the first 3 seconds after a reconnect: then it is sent again, since the servers may be
+ * connecting again, too.
  * Owns:   as cel_rpc_call().
  * Waits:  until the bus has confirmed it, the ctx's deadline or its cancellation.
  * Errors: CEL_EUNROUTABLE (mandatory only), CEL_EUNKNOWN: it may have arrived or not, and was not to be sent

@@ -74,6 +74,9 @@ int cel__amqp_ready(cel_ctx *ctx, cel__amqp *amqp);
 /* As driver->await_up(). From any thread. */
 int cel__amqp_await_up(cel_ctx *ctx, cel__amqp *amqp, unsigned *attempts);
 
+/* As driver->is_settling(). From any thread. */
+bool cel__amqp_is_settling(cel__amqp *amqp);
+
 /* Take leave, at most 2 s, and free it with all its channels. */
 void cel__amqp_close(cel_ctx *ctx, cel__amqp *amqp);
 

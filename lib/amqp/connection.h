@@ -181,6 +181,7 @@ struct cel__amqp {
         bool silent;              /* the guardian found that the peer has not been heard for too long */
         bool blocked;             /* the broker has said so in this connection, maybe before it was open */
         bool was_open;            /* at least once: what it logs in with is right */
+        cel_time up_again_at;     /* when it was last connected again; 0: only once, or not yet */
         unsigned attempts_failed; /* to connect, in all */
         bool unsettled;           /* an acknowledgement could not be queued: only a new connection helps */
         bool wedge_told;          /* the guardian has said that it stopped heartbeating */

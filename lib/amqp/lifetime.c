@@ -190,6 +190,17 @@ int cel__amqp_await_up(cel_ctx *ctx, cel__amqp *amqp, unsigned *attempts)
         return r;
 }
 
+bool cel__amqp_is_settling(cel__amqp *amqp)
+{
+        enum { SETTLING_MS = 3000 };
+
+        pthread_mutex_lock(&amqp->mutex);
+        cel_time again_at = amqp->up_again_at;
+        pthread_mutex_unlock(&amqp->mutex);
+        return again_at.ns != 0 && cel_clock_now(cel__runtime_clock(amqp->runtime)).ns <
+                                           cel_time_add_ms(again_at, SETTLING_MS).ns;
+}
+
 cel__amqp *cel__amqp_free(cel__amqp *amqp)
 {
         if (!amqp)

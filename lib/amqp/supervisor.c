@@ -83,6 +83,8 @@ static void open_up(cel__amqp *amqp)
 {
         pthread_mutex_lock(&amqp->mutex);
         conn_note_failure_locked(amqp, 0, "");
+        if (amqp->was_open)
+                amqp->up_again_at = cel_clock_now(cel__runtime_clock(amqp->runtime));
         amqp->was_open = true;
         conn_enter_locked(amqp, CONN_OPEN);
         if (amqp->blocked)

@@ -87,6 +87,10 @@ struct cel__driver {
          *         refuses, if it has never been connected; CEL_ECLOSED, CEL_ETIMEDOUT, CEL_ECANCELED. */
         int (*await_up)(cel_ctx *ctx, void *bus, unsigned *attempts);
 
+        /* Has it been connected again a moment ago, so that its peers may be about to be, and their queues to be there? From
+         * any thread; NULL: never. */
+        bool (*is_settling)(void *bus);
+
         void (*close)(cel_ctx *ctx, void *bus); /* as cel_transport_close() */
         void (*free)(void *bus);                /* as cel_transport_free() */
 

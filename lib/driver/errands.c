@@ -335,6 +335,15 @@ void cel__errands_forget(cel__errands *errands, const cel_queue *queue)
 
 /* --- Publishing ------------------------------------------------------------------------------- */
 
+/* Is it to be known whether a queue takes it? */
+static bool wants_taker(const cel__errands *errands, const cel__publishing *p)
+{
+        if (p->patient || (p->queue && p->queue->name))
+                return true;
+        return p->queue && !p->queue->fanout && errands->driver->is_settling &&
+               errands->driver->is_settling(errands->bus);
+}
+
 static int publish_once(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p)
 {
         cel_message message = *p->message;
@@ -349,9 +358,8 @@ static int publish_once(cel_ctx *ctx, cel__errands *errands, const cel__publishi
                          left_ns > 0 ? (long long)((left_ns + CEL_NS_PER_MS - 1) / CEL_NS_PER_MS) : 0);
                 message.expiration = expiration;
         }
-        bool has_queue = p->queue && p->queue->name;
         return cel__driver_publish(ctx, errands->driver, errands->bus, &message,
-                                   p->flags | (has_queue || p->patient ? CEL_PUBLISH_MANDATORY : 0));
+                                   p->flags | (wants_taker(errands, p) ? CEL_PUBLISH_MANDATORY : 0));
 }
 
 /* What a message is waited for with, and what was tried. */
@@ -418,7 +426,9 @@ static int respond(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p
                         atomic_fetch_add(p->sent_again, 1);
                 return 0;
         }
-        return r == CEL_EUNROUTABLE && p->patient ? await_taker(ctx, t) : r;
+        /* Unless its sender wants to know: then it is sent again, until it is as well not to know. */
+        bool asked = p->flags & CEL_PUBLISH_MANDATORY || (p->queue && p->queue->name);
+        return r == CEL_EUNROUTABLE && !asked ? await_taker(ctx, t) : r;
 }
 
 int cel__errands_publish(cel_ctx *ctx, cel__errands *errands, const cel__publishing *p)

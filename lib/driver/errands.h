@@ -64,7 +64,8 @@ typedef struct cel__publishing {
 } cel__publishing;
 
 /* Publish until it is known to have arrived, or has been tried often enough. A message for a queue that is declared before
- * arrives there, or that is an error: a broker may lose its queues, and not tell.
+ * arrives there, or that is an error: a broker may lose its queues, and not tell. Another one that no queue takes is sent
+ * again while the bus is settling.
  * Errors: as cel_publish(), cel__errands_declare(), cel__errands_await_bus(). */
 int cel__errands_publish(cel_ctx *ctx, cel__errands *errands, const cel__publishing *publishing);
 

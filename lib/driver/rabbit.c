@@ -191,6 +191,11 @@ static int rabbit_await_up(cel_ctx *ctx, void *bus, unsigned *attempts)
         return cel__amqp_await_up(ctx, ((rabbit *)bus)->publishing, attempts);
 }
 
+static bool rabbit_is_settling(void *bus)
+{
+        return cel__amqp_is_settling(((rabbit *)bus)->publishing);
+}
+
 static void rabbit_close(cel_ctx *ctx, void *bus)
 {
         enum { GOODBYE_MS = 2000 };
@@ -484,6 +489,7 @@ const cel__driver cel__rabbit_driver = {
         .settings = rabbit_settings,
         .ready = rabbit_ready,
         .await_up = rabbit_await_up,
+        .is_settling = rabbit_is_settling,
         .close = rabbit_close,
         .free = rabbit_free,
         .declare = rabbit_declare,

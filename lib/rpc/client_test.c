@@ -210,6 +210,41 @@ TEST_BOTH(a_call_that_must_be_taken_fails_at_once_and_a_cast_need_not_be)
         world_fini(&w);
 }
 
+TEST_BOTH(a_cast_that_nobody_takes_is_sent_again_while_the_bus_settles)
+{
+        world w;
+
+        world_init(&w);
+        w.bus.settling = true;
+        for (unsigned i = 0; i < 3; i++)
+                w.bus.outcomes[i] = CEL_EUNROUTABLE;
+        fixture_actor *caster = fixture_act(&w.f, kind, "caster", cast, &w);
+        CHECK(bus_last(&w.bus)->mandatory);
+        advance_in_steps(&w, 200);
+        CHECK_WAITS(caster);
+        CHECK_INT(w.bus.published_n, 3);
+        w.bus.settling = false;
+        advance_in_steps(&w, 400);
+        CHECK_DONE(caster, 0);
+        CHECK(w.bus.published_n == 4 && !bus_last(&w.bus)->mandatory);
+        world_fini(&w);
+}
+
+TEST_BOTH(a_cast_that_must_be_taken_fails_while_the_bus_settles_and_a_fanout_does_not)
+{
+        world w;
+
+        world_init(&w);
+        w.bus.settling = true;
+        w.options.mandatory = CEL_YES;
+        w.bus.outcomes[0] = CEL_EUNROUTABLE;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), CEL_EUNROUTABLE);
+        w.options.fanout = CEL_YES;
+        CHECK_DONE(fixture_act(&w.f, kind, "caster", cast, &w), 0);
+        CHECK(!bus_last(&w.bus)->mandatory);
+        world_fini(&w);
+}
+
 TEST_BOTH(a_call_with_a_limit_to_its_retries_does_not_wait_for_its_timeout)
 {
         world w;

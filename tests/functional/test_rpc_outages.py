@@ -118,6 +118,26 @@ def test_calls_with_the_broker_away_end_with_their_timeout(restartable_broker):
         server.close()
 
 
+def test_casts_wait_for_a_server_that_comes_back_a_little_later(restartable_broker):
+    """Its queue is not durable, so there is none after the restart, until the server declares it again."""
+    bus = restartable_broker.vhost()
+    server, caller = CServer(bus, 't', 's1'), CCaller(bus, 't')
+    try:
+        assert caller.call('echo', {'msg': 1}) == Outcome(1)
+        server.suspend()
+        restartable_broker.kill()
+        casts = [caller.begin('note', {'text': f'cast {number}'}, do='cast') for number in range(20)]
+        known = len(caller.log)
+        restartable_broker.start()
+        caller.log.first(lambda line: 'TRANSPORT-UP' in line and ':publish:' in line, known)
+        server.resume()
+        assert all(caller.finish(cast) == Outcome() for cast in casts)
+        server.notes.wait_for_each([f'cast {number}' for number in range(20)], lambda note: note)
+    finally:
+        caller.close()
+        server.close()
+
+
 def test_a_notification_waits_for_a_broker_that_is_down_at_first_use(restartable_broker):
     bus = restartable_broker.vhost()
     restartable_broker.stop()

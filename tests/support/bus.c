@@ -23,6 +23,11 @@ static int bus_await_up(cel_ctx *ctx, void *arg, unsigned *attempts)
         return 0;
 }
 
+static bool bus_is_settling(void *arg)
+{
+        return ((bus *)arg)->settling;
+}
+
 static int bus_declare(cel_ctx *ctx, void *arg, const cel_queue *queue)
 {
         bus *b = arg;
@@ -126,6 +131,7 @@ static void bus_close(cel_ctx *ctx, void *arg)
 
 static const cel__driver bus_driver = {.scheme = "test",
                                        .await_up = bus_await_up,
+                                       .is_settling = bus_is_settling,
                                        .close = bus_close,
                                        .free = bus_free,
                                        .declare = bus_declare,

@@ -27,7 +27,8 @@ typedef struct bus_subscription {
 typedef struct bus {
         fixture *f;
         cel_transport *transport;
-        cel_future *up;                       /* declaring and consuming wait for it; NULL: they need not */
+        cel_future *up; /* declaring and consuming wait for it; NULL: they need not */
+        bool settling;
         unsigned connects_failing;            /* attempts to connect, at once */
         char declared[BUS_MESSAGES_MAX][300]; /* "exchange", "exchange (fanout)" or "exchange queue" */
         unsigned declared_n;

@@ -66,6 +66,12 @@ class CServer:
         self._process.kill()
         self._process.wait()
 
+    def suspend(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def close(self):
         process.end(self._process)
         for reader in self._readers:
