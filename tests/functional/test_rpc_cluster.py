@@ -186,7 +186,7 @@ def test_all_nodes_are_killed_and_come_back(cluster, cluster_bus, note):
 
 def test_all_connections_are_closed_by_rabbitmqctl(cluster, cluster_bus, note):
     with Load(cluster_bus, 't') as load:
-        for _ in range(3):
+        for _ in range(2):
             cluster.ctl('close_all_connections', '--global', 'by a test')
             note(f'calls work {load.await_call(time.monotonic(), RECOVERY_S):.2f} s later')
     note(load.counts)

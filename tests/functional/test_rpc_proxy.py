@@ -53,12 +53,16 @@ LOSSES = [('client', 'basic.publish', cut_before, False),
           ('broker', 'basic.ack', cut_inside, True)]
 
 
-def name_of(loss):
-    return '-'.join(part if isinstance(part, str) else part.__name__ for part in loss[:3]).replace(' ', '-')
+def each(troubles, *sanitized):
+    """A test for each; those with these numbers are run with sanitizers, too."""
+    def name(trouble):
+        return '-'.join(part if isinstance(part, str) else part.__name__ for part in trouble[:3]).replace(' ', '-')
+
+    return [pytest.param(trouble, id=name(trouble), marks=[pytest.mark.sanitized] if number in sanitized else [])
+            for number, trouble in enumerate(troubles)]
 
 
-@pytest.mark.sanitized
-@pytest.mark.parametrize('loss', LOSSES, ids=name_of)
+@pytest.mark.parametrize('loss', each(LOSSES, 3, 4))
 def test_a_cast_that_may_be_lost_arrives_once_or_is_unknown(bus, proxy, loss):
     with service(bus) as server, client(bus, port=proxy.port) as caller:
         proxy.at(*loss[:3])
@@ -70,7 +74,7 @@ def test_a_cast_that_may_be_lost_arrives_once_or_is_unknown(bus, proxy, loss):
         assert server.notes.items(1) == ['again'] + ['once'] * loss[3] + ['end']
 
 
-@pytest.mark.parametrize('loss', LOSSES[3:5], ids=name_of)
+@pytest.mark.parametrize('loss', each(LOSSES[3:5]))
 def test_a_notification_that_may_be_lost_arrives_or_is_unknown(bus, proxy, loss):
     with service(bus), client(bus, port=proxy.port) as caller:
         def notify(event, **options):
@@ -144,7 +148,7 @@ CALLERS_TROUBLE = [('client', 'basic.publish body', half_close), ('broker', 'bas
                    ('client', 'basic.ack', cut_before), ('client', 'basic.ack', half_close)]
 
 
-@pytest.mark.parametrize('trouble', CALLERS_TROUBLE, ids=name_of)
+@pytest.mark.parametrize('trouble', each(CALLERS_TROUBLE, 4))
 def test_a_caller_gets_its_reply_after_trouble(bus, proxy, trouble):
     with service(bus) as server, client(bus, port=proxy.port) as caller:
         rule = proxy.at(*trouble)
@@ -161,8 +165,7 @@ SERVERS_TROUBLE = [('broker', 'basic.deliver', cut_before), ('broker', 'basic.de
                    ('client', 'basic.publish body', cut_inside), ('broker', 'basic.ack', cut_before)]
 
 
-@pytest.mark.sanitized
-@pytest.mark.parametrize('trouble', SERVERS_TROUBLE, ids=name_of)
+@pytest.mark.parametrize('trouble', each(SERVERS_TROUBLE, 1, 3, 7))
 def test_a_server_handles_a_request_once_and_replies_after_trouble(bus, proxy, trouble):
     """The last two are about the reply. A reply that is sent twice is dropped by the caller."""
     with service(bus, port=proxy.port) as server, client(bus) as caller:
@@ -177,7 +180,7 @@ def test_a_server_handles_a_request_once_and_replies_after_trouble(bus, proxy, t
         assert server.notes.items(1) == ['call', 'cast', 'late']
 
 
-@pytest.mark.parametrize('trouble', [SERVERS_TROUBLE[1], SERVERS_TROUBLE[3]], ids=name_of)
+@pytest.mark.parametrize('trouble', each([SERVERS_TROUBLE[1], SERVERS_TROUBLE[3]]))
 def test_a_listener_gets_a_notification_once_after_trouble(bus, proxy, trouble):
     bus.bind_queue('probe')
     with listening(bus, port=proxy.port) as (lines, _):
