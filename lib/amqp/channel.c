@@ -69,6 +69,8 @@ static int close_channel(cel_ctx *ctx, cel__amqp_channel *channel)
         amqp_channel_close_t close = {.reply_code = 200, .reply_text = amqp_cstring_bytes("")};
 
         pthread_mutex_lock(&channel->amqp->mutex);
+        if (channel->acks_n > 0 && consume_put_acks_locked(channel) < 0)
+                channel->amqp->unsettled = true; /* the broker would deliver them again */
         channel_down_locked(channel, "the channel is closed");
         pthread_mutex_unlock(&channel->amqp->mutex);
         return channel_request(ctx, channel, AMQP_CHANNEL_CLOSE_METHOD, &close, AMQP_CHANNEL_CLOSE_OK_METHOD);
@@ -160,6 +162,8 @@ void channel_down_locked(cel__amqp_channel *channel, const char *text)
 {
         channel->open = channel->settled = false;
         place_rewind(&channel->place);
+        channel->unsettled = 0;
+        consume_forget_acks_locked(channel);
         publish_fail_all_locked(channel, CEL_EUNKNOWN, text);
 }
 
@@ -271,6 +275,7 @@ static cel__amqp_channel *channel_new(cel__amqp *amqp)
         channel->number = (uint16_t)(amqp->channels_n + 1);
         channel->free = true;
         cel__list_init(&channel->chores);
+        cel__list_init(&channel->acking);
         amqp->channels[++amqp->channels_n] = channel;
         return channel;
 }

@@ -96,10 +96,25 @@ void conn_want_locked(cel__amqp *amqp)
                 cel__poller_want(amqp->poller, CEL__READABLE | amqp->read_needs | amqp->write_needs);
 }
 
+/* Append the acknowledgements of all channels. */
+static int put_acks_locked(cel__amqp *amqp)
+{
+        while (!cel__list_empty(&amqp->acking)) {
+                int r = consume_put_acks_locked(cel__container(amqp->acking.next, cel__amqp_channel, acking));
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int conn_flush_locked(cel__amqp *amqp)
 {
         if (!amqp->stream)
                 return 0;
+        int r = put_acks_locked(amqp);
+        if (r < 0)
+                return r;
         while (cel__buf_used(&amqp->out) > 0) {
                 int needs = 0;
                 ssize_t n = amqp->stream->ops->try_write(amqp->stream, cel__buf_head(&amqp->out),
@@ -168,9 +183,12 @@ static void deliver_rouse(cel__mail *mail)
 
 int conn_send_locked(cel__amqp *amqp, uint16_t channel, amqp_method_number_t id, const void *method)
 {
-        /* Lost while this task was about to answer: what is put into `out` now would be the next broker's. */
-        int r = amqp->stream ? cel__frame_put_method(&amqp->out, channel, id, method) : CEL_ECLOSED;
+        /* Lost while this task was about to answer: what is put into `out` now would be the next broker's. Nothing overtakes
+         * acknowledgements: a channel may be closed by this. */
+        int r = amqp->stream ? put_acks_locked(amqp) : CEL_ECLOSED;
 
+        if (r >= 0)
+                r = cel__frame_put_method(&amqp->out, channel, id, method);
         if (r >= 0)
                 conn_flush_later_locked(amqp, false);
         return r;

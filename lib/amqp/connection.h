@@ -129,6 +129,10 @@ struct cel__amqp_channel {
         /* Under amqp->mutex. */
         bool open;
         unsigned incarnation; /* counts openings: 1, 2, … */
+        unsigned unsettled;   /* deliveries of this incarnation */
+        cel__list acking;     /* in amqp->acking while there are acknowledgements to be sent as one */
+        unsigned acks_n;      /* how many */
+        uint64_t ack_tag;     /* the last of them; all deliveries before it are settled */
         uint64_t tag_next;    /* of the next publish */
         uint64_t tag_oldest;  /* of the oldest publish without an answer */
         confirm *confirms;    /* owned, CONFIRMS_MAX of them; NULL without confirms */
@@ -173,6 +177,7 @@ struct cel__amqp {
         conn_state state;
         cel__stream *stream;  /* owned; NULL while down */
         cel__buf out;         /* whole frames that were not written yet */
+        cel__list acking;     /* of channels with acknowledgements that come behind `out` */
         int write_needs;      /* what writing waits for: 0 or CEL__READABLE or CEL__WRITABLE */
         int read_needs;       /* what reading waits for beside CEL__READABLE: 0 or CEL__WRITABLE */
         cel__list publishers; /* of cel__waiter: who wait until they may publish, or until it is open */
@@ -321,6 +326,12 @@ void publish_on_return(cel__amqp_channel *channel, const cel_message *returned);
 void publish_fail_all_locked(cel__amqp_channel *channel, int code, const char *text);
 
 /* --- consume.c -------------------------------------------------------------------------------- */
+
+/* Append the acknowledgements that have been gathered. With the mutex held.
+ * Errors: CEL_ENOMEM: they are still there. */
+int consume_put_acks_locked(cel__amqp_channel *channel);
+/* There is nothing to acknowledge any more. With the mutex held. */
+void consume_forget_acks_locked(cel__amqp_channel *channel);
 int consume_on_content_frame(cel__amqp_channel *channel, const cel__frame *frame);
 void consume_on_deliver(cel__amqp_channel *channel, const amqp_basic_deliver_t *deliver);
 void consume_on_return(cel__amqp_channel *channel, const amqp_basic_return_t *returned);

@@ -93,6 +93,9 @@ static void finish(cel__amqp_channel *channel)
                         delivery.content->message.queue = strcpy(delivery.content->queue, channel->in_queue);
                 if (delivery.content && channel->reads_stream)
                         note_place(channel, delivery.content);
+                pthread_mutex_lock(&channel->amqp->mutex);
+                channel->unsettled++;
+                pthread_mutex_unlock(&channel->amqp->mutex);
                 cel__amqp_ref(channel->amqp); /* the delivery's */
                 channel->options.on_delivery(channel->options.arg, &delivery);
         }
@@ -165,6 +168,45 @@ bool cel__amqp_is_stale(const cel__amqp_delivery *delivery)
         return stale;
 }
 
+void consume_forget_acks_locked(cel__amqp_channel *channel)
+{
+        cel__list_remove(&channel->acking);
+        channel->acks_n = 0;
+}
+
+int consume_put_acks_locked(cel__amqp_channel *channel)
+{
+        amqp_basic_ack_t ack = {.delivery_tag = channel->ack_tag, .multiple = channel->acks_n > 1};
+        int r = cel__frame_put_method(&channel->amqp->out, channel->number, AMQP_BASIC_ACK_METHOD, &ack);
+
+        if (r >= 0)
+                consume_forget_acks_locked(channel);
+        return r;
+}
+
+/* What is acknowledged in one turn is sent as one, where nothing before it is unsettled: the broker has less to do. */
+static void gather_ack_locked(cel__amqp_channel *channel, uint64_t tag)
+{
+        if (channel->acks_n++ == 0)
+                cel__list_append(&channel->amqp->acking, &channel->acking);
+        channel->ack_tag = tag;
+        conn_flush_later_locked(channel->amqp, false);
+}
+
+static int settle_locked(cel__amqp_channel *channel, uint64_t tag, cel__settlement how)
+{
+        amqp_basic_ack_t ack = {.delivery_tag = tag};
+        amqp_basic_nack_t nack = {.delivery_tag = tag, .requeue = how == CEL__SETTLE_REQUEUE};
+
+        channel->unsettled--;
+        if (how != CEL__SETTLE_ACK)
+                return conn_send_locked(channel->amqp, channel->number, AMQP_BASIC_NACK_METHOD, &nack);
+        if (channel->unsettled > 0)
+                return conn_send_locked(channel->amqp, channel->number, AMQP_BASIC_ACK_METHOD, &ack);
+        gather_ack_locked(channel, tag);
+        return 0;
+}
+
 int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how)
 {
         cel__amqp_channel *channel = delivery->channel;
@@ -173,14 +215,8 @@ int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how)
 
         pthread_mutex_lock(&amqp->mutex);
         if (!is_stale_locked(delivery)) {
-                amqp_basic_ack_t ack = {.delivery_tag = delivery->tag};
-                amqp_basic_nack_t nack = {.delivery_tag = delivery->tag,
-                                          .requeue = how == CEL__SETTLE_REQUEUE};
-
                 place_settled(&channel->place, delivery->tag);
-                r = how == CEL__SETTLE_ACK
-                            ? conn_send_locked(amqp, channel->number, AMQP_BASIC_ACK_METHOD, &ack)
-                            : conn_send_locked(amqp, channel->number, AMQP_BASIC_NACK_METHOD, &nack);
+                r = settle_locked(channel, delivery->tag, how);
         }
         if (r < 0 && r != CEL_ECLOSED) { /* the broker would wait for it for ever */
                 amqp->unsettled = true;

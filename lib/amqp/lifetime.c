@@ -29,6 +29,7 @@ static int conn_new(cel_ctx *ctx, const cel__amqp_options *options, cel__amqp **
         amqp->body_bytes_max = options->body_bytes_max;
         retry_init(&amqp->retry, &options->retry, amqp->url->hosts_n);
         cel__list_init(&amqp->publishers);
+        cel__list_init(&amqp->acking);
         conn_init_io(amqp);
         pthread_mutex_init(&amqp->mutex, NULL);
         *ret_amqp = amqp;

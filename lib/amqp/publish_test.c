@@ -39,12 +39,14 @@ static void world_init(world *w)
         w->amqp.frame_bytes_max = 128 * 1024;
         cel__buf_init(&w->amqp.out, OUT_BYTES_MAX);
         cel__list_init(&w->amqp.publishers);
+        cel__list_init(&w->amqp.acking);
         cel__list_init(&w->amqp.flush.node);
         w->amqp.flush.run = leave_it;
         w->amqp.rouse.deliver = lose_it;
         pthread_mutex_init(&w->amqp.mutex, NULL);
         w->channel.amqp = &w->amqp;
         w->channel.number = 1;
+        cel__list_init(&w->channel.acking);
         w->channel.open = true;
         w->channel.tag_next = w->channel.tag_oldest = 1;
         w->channel.confirms = calloc(CONFIRMS_MAX, sizeof(*w->channel.confirms));
