@@ -185,6 +185,10 @@ class CCaller:
         self._readers = [process.follow(self._process.stdout, self._take),
                          process.follow(self._process.stderr, lambda line: line is not None and self.log.append(line))]
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def begin(self, method, args=None, do='call', **options):
         """Begin a call; returns what finish() takes."""
         order = {'id': next(self._ids), 'do': do, 'method': method, 'args': args or {}, **options}
