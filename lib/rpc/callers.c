@@ -179,7 +179,7 @@ typedef struct outcome {
         char why[256];
 } outcome;
 
-/* Give the outcome to whoever waits for it. Takes what it owns. */
+/* Give the outcome to whoever waits for it, who takes what it owns then. */
 static void hand_over(callers *c, const char *msg_id, outcome *o)
 {
         pthread_mutex_lock(&c->mutex);
@@ -193,8 +193,6 @@ static void hand_over(callers *c, const char *msg_id, outcome *o)
                 c->counts.replies_late++;
         }
         pthread_mutex_unlock(&c->mutex);
-        json_decref(o->result);
-        cel__error_detail_unref(o->detail);
 }
 
 /* The method is still at work: whoever waits begins anew. */
@@ -237,13 +235,15 @@ static void take_reply(callers *c, const cel__envelope *envelope)
                 read_failure(c, &reply, &o);
         } else {
                 o.result = json_incref((json_t *)(uintptr_t)reply.result);
+                /* It is the caller's alone, on whatever thread that is. */
+                json_object_del(envelope->message, "result");
         }
-        if (!msg_id)
-                return;
-        if (reply.ending)
+        if (msg_id && reply.ending)
                 hand_over(c, msg_id, &o);
-        else
+        else if (msg_id)
                 hand_sign_of_life(c, msg_id);
+        json_decref(o.result);
+        cel__error_detail_unref(o.detail);
 }
 
 static void on_delivery(void *arg, const cel__delivery *arrived)
