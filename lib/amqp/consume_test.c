@@ -13,6 +13,7 @@ enum { DELIVERIES_MAX = 8, FRAME_BYTES = 4096 };
 typedef struct world {
         fixture f;
         cel__amqp amqp;
+        cel__stream stream; /* connected, and never written to */
         cel__amqp_channel channel;
         cel__amqp_delivery came[DELIVERIES_MAX + 1]; /* by tag */
         uint64_t last_tag;
@@ -46,6 +47,7 @@ static void world_init(world *w)
         w->amqp.loop = cel__runtime_loop(w->f.runtime);
         w->amqp.refs = 1;
         w->amqp.state = CONN_OPEN;
+        w->amqp.stream = &w->stream;
         w->amqp.body_bytes_max = 1024;
         cel__buf_init(&w->amqp.out, OUT_BYTES_MAX);
         cel__list_init(&w->amqp.publishers);
