@@ -801,7 +801,7 @@ TEST(a_response_cut_by_the_deadline_tells_its_status)
 
         web_new(&w, serve_answers, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello", NULL);
         cel_task *task = spawn(&w, &x);
-        turn_until(&w, &w.s.requests, 1);
+        turn_until(&w, &w.s.answers, 1);
         fixture_settle(&w.f);
         fixture_advance_ms(&w.f, 50);
         CHECK_RESULT(task, CEL_ETIMEDOUT);

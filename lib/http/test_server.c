@@ -149,8 +149,10 @@ void server_stop(server *s)
 
 void serve_answers(server *s, int fd)
 {
-        while (read_request(s, fd))
+        while (read_request(s, fd)) {
                 say(fd, s->answer);
+                atomic_fetch_add(&s->answers, 1);
+        }
 }
 
 void serve_one_answer(server *s, int fd)

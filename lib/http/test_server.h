@@ -31,7 +31,7 @@ struct server {
         bool stopping;
         char *last; /* owned; the last request, with NUL behind it */
         size_t last_bytes;
-        _Atomic unsigned requests, connections, closed;
+        _Atomic unsigned requests, answers, connections, closed; /* answers: of serve_answers() */
 };
 
 void server_start(server *s, server_fn serve, const char *answer);
