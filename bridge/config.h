@@ -20,6 +20,7 @@
 
 enum {
         BRIDGE_ROUTES_MAX = 256,
+        BRIDGE_HEADERS_MAX = 64, /* of a route's own choice */
         BRIDGE_CONFIG_BYTES_MAX = 1024 * 1024,
         BRIDGE_CONFIG_ERRORS_MAX = 20, /* reported; the rest is only counted */
 };

@@ -15,7 +15,6 @@
 enum {
         CONDITIONS_MAX = 64,
         GLOBS_MAX = 64,
-        HEADERS_MAX = 64,
         URL_BYTES_MAX = 4096,
         MINUTE = 60 * 1000,
 };
@@ -305,7 +304,7 @@ static const bridge_schema_field to_fields[] = {
          .check = bridge_check_method},
         {BRIDGE_KEY("timeout", bridge_read_duration, int64_t, bridge_target_config, timeout_ms), .min = 1,
          .max = 10 * MINUTE},
-        {BRIDGE_KEY_WHOLE("headers", read_headers), .max = HEADERS_MAX},
+        {BRIDGE_KEY_WHOLE("headers", read_headers), .max = BRIDGE_HEADERS_MAX},
         {BRIDGE_KEY("transform", bridge_read_nested, bridge_transform, bridge_target_config, transform),
          .section = &bridge_transform_section},
         {BRIDGE_KEY("cloudevents", bridge_read_cloudevents, bridge_cloudevents_config, bridge_target_config,

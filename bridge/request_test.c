@@ -311,6 +311,29 @@ TEST(a_signature_is_made_anew_for_each_attempt_with_the_same_id)
         world_fini(&w);
 }
 
+TEST(the_most_headers_there_can_be_are_all_sent)
+{
+        char to[2048] = "cloudevents: {mode: binary, subject: s}, signature: {secrets: "
+                        "'env:CELADON_TEST_SECRET'}, headers: {";
+        world w;
+
+        for (unsigned i = 0; i < BRIDGE_HEADERS_MAX; i++)
+                snprintf(to + strlen(to), sizeof(to) - strlen(to), "X-%u: x, ", i);
+        strcat(to, "}");
+        setenv("CELADON_TEST_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1);
+        world_init(&w, to);
+        unsetenv("CELADON_TEST_SECRET");
+        json_object_set_new(w.message, "_context_project_id", json_string("p"));
+        cel_headers_set_str(w.headers, "traceparent",
+                            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        cel_headers_set_str(w.headers, "tracestate", "a=b");
+        CHECK_INT(make(&w), 0);
+        CHECK_INT(w.http.headers_n, BRIDGE_HEADERS_MAX + 9 + 12);
+        CHECK(header(&w, "X-63"));
+        CHECK(header(&w, "webhook-signature"));
+        world_fini(&w);
+}
+
 TEST(a_configured_header_replaces_the_bridges_own_and_an_empty_one_removes_it)
 {
         world w;
