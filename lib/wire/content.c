@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Design notes. A small message costs one allocation: the struct, the properties (each string's length byte
- * makes room for its terminating zero) and the body together. A large body grows as it arrives: its announced
- * size is only a claim. */
+ * Design notes. A message costs two allocations: the struct and the properties (each string's length byte makes room
+ * for its terminating zero) together, and the body. One for all would be of a size that malloc() has no quick way
+ * for. A large body grows as it arrives: its announced size is only a claim. */
 #include "wire/content.h"
 #include "base/assert.h"
 #include "wire/bytes.h"
@@ -12,7 +12,6 @@
 
 enum {
         CLASS_BASIC = 60,
-        BODY_INLINE_BYTES_MAX = 32 * 1024,
         BODY_FIRST_BYTES_MAX = 1 << 20, /* allocated at once on the strength of an announcement */
 };
 
@@ -139,9 +138,7 @@ int cel__content_new_from_header(const cel__frame *header, size_t body_bytes_max
         if (body_bytes > body_bytes_max)
                 return CEL_ETOOBIG;
         /* Text never takes more than its encoding did: the length byte of a string becomes its end. */
-        room = properties.left;
-        if (body_bytes <= BODY_INLINE_BYTES_MAX)
-                room += (size_t)body_bytes + 1;
+        room = properties.left + 1; /* and the end of an empty body */
         content = malloc(sizeof(*content) + room);
         if (!content)
                 return CEL_ENOMEM;
@@ -153,11 +150,8 @@ int cel__content_new_from_header(const cel__frame *header, size_t body_bytes_max
         r = decode_properties(&decoder, content);
         if (r < 0)
                 return r;
-        if (body_bytes <= BODY_INLINE_BYTES_MAX) {
-                content->body = (uint8_t *)content->text + properties.left;
-                content->body_capacity = (size_t)body_bytes;
-                content->body[0] = '\0';
-        }
+        if (body_bytes == 0)
+                content->body = (uint8_t *)memset(content->text + properties.left, 0, 1);
         content->message.exchange = content->exchange;
         content->message.routing_key = content->routing_key;
         content->message.body = content->body;
@@ -165,7 +159,6 @@ int cel__content_new_from_header(const cel__frame *header, size_t body_bytes_max
         return body_bytes == 0;
 }
 
-/* Only large bodies come here: a small one has its room from the beginning. */
 static int grow_body(cel__content *content, size_t needed)
 {
         size_t capacity = content->body_capacity < BODY_FIRST_BYTES_MAX ? BODY_FIRST_BYTES_MAX
@@ -219,7 +212,7 @@ int cel__content_set_address(cel__content *content, const void *exchange, size_t
 
 cel__content *cel__content_free(cel__content *content)
 {
-        if (content && content->body_bytes > BODY_INLINE_BYTES_MAX)
+        if (content && content->body_bytes > 0)
                 free(content->body);
         free(content);
         return NULL;

@@ -22,11 +22,11 @@ typedef struct cel__content {
         /* The rest is for content.c only. */
         cel_headers headers;
         size_t body_capacity; /* without the zero byte behind the body */
-        uint8_t *body;        /* in `text` or, when large, owned */
+        uint8_t *body;        /* owned; in `text` if it is to be empty; NULL before any of it has come */
         char exchange[256];
         char routing_key[256];
         char queue[256]; /* for whoever consumes: where message.queue may point */
-        char text[];     /* the properties; then the body, if small */
+        char text[];     /* the properties */
 } cel__content;
 
 /* Begin a message with its content header frame. Returns 1 when the message is complete because its body is
