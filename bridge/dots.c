@@ -32,7 +32,7 @@ bool bridge_url_has_dots(const char *url)
         while (*at && *at != '?' && *at != '#') {
                 char c = path_character(&at);
 
-                if (c == '/' || c == ';') { /* some servers drop what follows a ; */
+                if (c == '/' || c == '\\' || c == ';') {
                         if (others == 0 && (dots == 1 || dots == 2))
                                 return true;
                         dots = others = 0;

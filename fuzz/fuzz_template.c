@@ -31,8 +31,10 @@ static bool has_dots(const char *url)
         for (url += strcspn(url, "/?#"); *url && *url != '?' && *url != '#'; url++) {
                 unsigned byte = (unsigned char)*url;
 
-                if (*url == '%' && sscanf(url + 1, "%2x", &byte) == 1)
+                if (*url == '%' && strspn(url + 1, "0123456789abcdefABCDEF") >= 2) {
+                        sscanf(url + 1, "%2x", &byte);
                         url += 2;
+                }
                 path[n++] = byte == '\\' ? '/' : (char)byte;
         }
         strcpy(path + n, "/");
