@@ -48,8 +48,9 @@ def call(url, topic, in_flight, seconds, size):
     client = oslo_messaging.get_rpc_client(transport(url), oslo_messaging.Target(topic=topic))
     text = 'x' * size
     client.call({}, 'echo', msg=text)
-    begin = time.monotonic() + seconds / WARM_UP_PART
+    begun_at = []  # one time, once it is said: this thread may get its turn late
     samples = []
+    done, looked = threading.Semaphore(0), threading.Event()
 
     def call_on():
         while True:
@@ -57,18 +58,22 @@ def call(url, topic, in_flight, seconds, size):
             if client.call({}, 'echo', msg=text) != text:
                 raise RuntimeError('the echo is not what was sent')
             now = time.monotonic()
-            if now >= begin + seconds:
+            if not begun_at:
+                continue
+            if now >= begun_at[0] + seconds:
+                done.release()
+                looked.wait()  # what a thread has used is forgotten when it ends
                 return
-            if now >= begin:
-                samples.append(now - begun)
+            samples.append(now - begun)
 
     threads = [threading.Thread(target=call_on) for _ in range(in_flight)]
     for thread in threads:
         thread.start()
-    time.sleep(max(0, begin - time.monotonic()))
+    time.sleep(seconds / WARM_UP_PART)
     print('begin', flush=True)
-    for thread in threads:
-        thread.join()
+    begun_at.append(time.monotonic())
+    for _ in threads:
+        done.acquire()
     print('end', flush=True)
     samples.sort()
     n = len(samples)
