@@ -29,9 +29,11 @@ typedef struct cel_notification {
 enum {
         CEL_HANDLED = 0, /* settle the message: it is acknowledged */
         CEL_REQUEUE = 1, /* give it back to the queue, if the listener allows it */
+        /* Acknowledge it, but do not remember it as handled: a copy went elsewhere and may come back, even redelivered. */
+        CEL_PASSED_ON = 2,
 };
 
-/* Handles one notification in a task of its own. Returns CEL_HANDLED or CEL_REQUEUE; a negative error counts as
+/* Handles one notification in a task of its own. Returns one of the above; a negative error counts as
  * CEL_REQUEUE, and is logged. If the listener does not allow requeueing, CEL_REQUEUE counts as CEL_HANDLED: the message is
  * gone (oslo's rule; a warning says so). CEL_ECANCELED gives the message back in any case. */
 typedef int (*cel_notification_fn)(cel_ctx *ctx, const cel_notification *notification, void *arg);
@@ -127,6 +129,13 @@ CEL_API int cel_notification_listener_open(cel_ctx *ctx, cel_transport *transpor
  * Errors: CEL_ETIMEDOUT, CEL_ECANCELED when handlers had to be cancelled; CEL_ENOSUPPORT (the ctx of another loop, or of a
  *         thread): the listener is as it was. */
 CEL_API int cel_notification_listener_close(cel_ctx *ctx, cel_notification_listener *listener);
+
+/* Begin no handler any more, until cel_notification_listener_resume(); those that run go on. The bus sends no more than it
+ * may send ahead, see `concurrency`. What has waited for 5 minutes is handed to a handler all the same, if fewer than
+ * `concurrency` run, and is not given back: it would come again at once, and after some times brokers drop what is given
+ * back (RabbitMQ's delivery limit). The handler can put it elsewhere. For a task of the listener's loop. Never waits. */
+CEL_API void cel_notification_listener_pause(cel_notification_listener *listener);
+CEL_API void cel_notification_listener_resume(cel_notification_listener *listener);
 
 /* Handlers that run now. */
 CEL_API unsigned cel_notification_listener_running(const cel_notification_listener *listener);

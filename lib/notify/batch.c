@@ -12,9 +12,10 @@ void job_end(job *j, cel__settlement how)
 {
         cel_notification_listener *listener = j->listener;
 
-        /* Remembered even if the acknowledgement comes too late: the copy that follows is not handled again.
-         */
-        if (how == CEL__SETTLE_ACK && *job_id(j))
+        /* Remembered even if the acknowledgement comes too late: the copy that follows is not handled again. */
+        if (j->passed_on)
+                cel__seen_remove(listener->handled, job_id(j));
+        else if (how == CEL__SETTLE_ACK && *job_id(j))
                 cel__seen_add(listener->handled, job_id(j), cel_clock_now(listener->clock));
         listener->bytes -= j->held_bytes;
         job_free(j, listener->driver, how);
@@ -23,7 +24,7 @@ void job_end(job *j, cel__settlement how)
 /* What the handler's result means for the message. */
 static cel__settlement verdict(cel_ctx *ctx, const cel_notification_listener *listener, int result)
 {
-        if (result == CEL_HANDLED)
+        if (result == CEL_HANDLED || result == CEL_PASSED_ON)
                 return CEL__SETTLE_ACK;
         if (result == CEL_REQUEUE && !listener->allow_requeue)
                 cel_warn(ctx, "NOTIFICATION-NOT-REQUEUED",
@@ -36,13 +37,19 @@ static cel__settlement verdict(cel_ctx *ctx, const cel_notification_listener *li
         return listener->allow_requeue || result == CEL_ECANCELED ? CEL__SETTLE_REQUEUE : CEL__SETTLE_ACK;
 }
 
+static void settle(cel_ctx *ctx, job *j, int result)
+{
+        j->passed_on = result == CEL_PASSED_ON;
+        job_end(j, verdict(ctx, j->listener, result));
+}
+
 static void handle_invalid(cel_ctx *ctx, job *j)
 {
         cel_notification_listener *listener = j->listener;
         const cel_message *message = j->delivery.message;
 
         if (listener->on_invalid) {
-                job_end(j, verdict(ctx, listener, listener->on_invalid(ctx, message, j->why, listener->arg)));
+                settle(ctx, j, listener->on_invalid(ctx, message, j->why, listener->arg));
                 return;
         }
         cel_error(ctx, "NOTIFICATION-INVALID", "queue %s: a message is no notification and is rejected: %s",
@@ -63,7 +70,7 @@ static void handle_one(cel_ctx *ctx, job *j)
                 if (j->endpoints & (cel__endpoint_set)1 << e)
                         result = endpoint->on_notification(ctx, &j->notification, endpoint->arg);
         }
-        job_end(j, verdict(ctx, listener, result));
+        settle(ctx, j, result);
 }
 
 /* --- Several ---------------------------------------------------------------------------------- */
@@ -89,8 +96,10 @@ static void handle_group(cel_ctx *ctx, const cel_notification_listener *listener
         for (unsigned e = 0; e < listener->endpoints.n && result == CEL_HANDLED; e++)
                 result = call_endpoint(ctx, listener, jobs, n, e, wanted);
         cel__settlement how = verdict(ctx, listener, result);
-        for (unsigned i = 0; i < n; i++)
+        for (unsigned i = 0; i < n; i++) {
+                jobs[i]->passed_on = result == CEL_PASSED_ON;
                 job_end(jobs[i], how);
+        }
 }
 
 /* Bring the jobs of the first one's priority to the front, all in their order. Returns how many there are. */

@@ -29,6 +29,7 @@ typedef struct job {
         cel__envelope envelope;
         cel_notification notification;
         bool valid;
+        bool passed_on;          /* the handler returned CEL_PASSED_ON */
         char why[JOB_WHY_BYTES]; /* unless valid */
 } job;
 

@@ -126,31 +126,6 @@ static cel_time pending_until(const job *j)
         return cel_time_add_ms(j->came, PENDING_MS_MAX);
 }
 
-/* Give back what is pending and was so for too long: as far as `now` says. */
-static void give_back(cel_notification_listener *listener, cel_time now)
-{
-        for (job *j; (j = first_pending(listener)) && pending_until(j).ns <= now.ns;)
-                job_end(j, CEL__SETTLE_REQUEUE);
-}
-
-static void watch_pending(cel_notification_listener *listener)
-{
-        job *first = first_pending(listener);
-
-        if (!first || cel__timer_is_set(&listener->impatience))
-                return;
-        if (cel__timer_set(&listener->loop->timers, &listener->impatience, pending_until(first)) < 0)
-                give_back(listener, CEL_TIME_NEVER); /* no memory: too early is better than never */
-}
-
-static void on_impatience(cel__timer *timer)
-{
-        cel_notification_listener *listener = cel__container(timer, cel_notification_listener, impatience);
-
-        give_back(listener, cel_clock_now(listener->clock));
-        watch_pending(listener);
-}
-
 /* --- Batches ---------------------------------------------------------------------------------- */
 
 static void batch_close(cel_notification_listener *listener)
@@ -299,6 +274,8 @@ static void begin_pending(cel_notification_listener *listener)
         for (unsigned taken = 0;; taken++) {
                 job *j = first_pending(listener);
 
+                if (listener->paused)
+                        j = NULL;
                 if ((batch_is_full(listener) || (!j && batch_is_late(listener))) && !batch_begin(listener))
                         return;
                 if (!j || (!listener->open && listener->running >= listener->concurrency))
@@ -337,6 +314,45 @@ static void on_window(cel__timer *timer)
 static void on_begin(cel__deferred *deferred)
 {
         begin_what_is_due(cel__container(deferred, cel_notification_listener, begin));
+}
+
+/* Have the first that is pending handled although the listener is paused. Returns false if that cannot be. */
+static bool begin_overdue(cel_notification_listener *listener)
+{
+        if (!listener->paused || listener->draining ||
+            (!listener->open && listener->running >= listener->concurrency) ||
+            !take(listener, first_pending(listener)))
+                return false;
+        if (batch_is_full(listener))
+                batch_begin(listener);
+        watch_batch(listener);
+        return true;
+}
+
+/* Give back what is pending and was so for too long: as far as `now` says. While the listener is paused, have it handled. */
+static void give_back(cel_notification_listener *listener, cel_time now)
+{
+        for (job *j; (j = first_pending(listener)) && pending_until(j).ns <= now.ns;)
+                if (!begin_overdue(listener))
+                        job_end(j, CEL__SETTLE_REQUEUE);
+}
+
+static void watch_pending(cel_notification_listener *listener)
+{
+        job *first = first_pending(listener);
+
+        if (!first || cel__timer_is_set(&listener->impatience))
+                return;
+        if (cel__timer_set(&listener->loop->timers, &listener->impatience, pending_until(first)) < 0)
+                give_back(listener, CEL_TIME_NEVER); /* no memory: too early is better than never */
+}
+
+static void on_impatience(cel__timer *timer)
+{
+        cel_notification_listener *listener = cel__container(timer, cel_notification_listener, impatience);
+
+        give_back(listener, cel_clock_now(listener->clock));
+        watch_pending(listener);
 }
 
 /* --- Deliveries ------------------------------------------------------------------------------- */
@@ -560,6 +576,18 @@ int cel_notification_listener_close(cel_ctx *ctx, cel_notification_listener *lis
         listener->driver->unsubscribe(listener->subscription);
         listener_free(listener);
         return r;
+}
+
+void cel_notification_listener_pause(cel_notification_listener *listener)
+{
+        listener->paused = true;
+}
+
+void cel_notification_listener_resume(cel_notification_listener *listener)
+{
+        listener->paused = false;
+        if (!cel__list_empty(&listener->pending))
+                cel__loop_defer(listener->loop, &listener->begin);
 }
 
 unsigned cel_notification_listener_running(const cel_notification_listener *listener)

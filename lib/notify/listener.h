@@ -38,6 +38,7 @@ struct cel_notification_listener {
         size_t bytes_max;
         size_t bytes;      /* that jobs hold */
         bool draining;     /* what is not begun goes back */
+        bool paused;       /* nothing is begun but what has waited too long */
         cel__list pending; /* of job, in the order in which they came */
         batch *open;       /* owned; of decoded jobs, which its handler's turn has come for; NULL: none */
         cel__timer window; /* set while a batch is open: it begins then, full or not */

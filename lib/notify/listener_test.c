@@ -385,3 +385,73 @@ TEST(each_message_has_five_minutes_of_its_own)
         open_gate(&w);
         world_fini(&w);
 }
+
+/* --- Pausing ---------------------------------------------------------------------------------- */
+
+TEST(a_paused_listener_begins_nothing_until_it_is_resumed)
+{
+        world w;
+
+        world_init(&w, 4);
+        deliver(&w, "before", false);
+        cel_notification_listener_pause(w.listener);
+        deliver(&w, "one", false);
+        deliver(&w, "two", false);
+        CHECK_INT(w.handled, 1);
+        open_gate(&w); /* who runs goes on */
+        CHECK_STR(w.settled, "a--");
+        CHECK_INT(w.handled, 1);
+        cel_notification_listener_resume(w.listener);
+        fixture_settle(&w.f);
+        CHECK_STR(w.settled, "aaa");
+        world_fini(&w);
+}
+
+TEST(what_a_paused_listener_has_kept_for_five_minutes_is_handled_and_not_given_back)
+{
+        world w;
+
+        world_init(&w, 2);
+        cel_notification_listener_pause(w.listener);
+        deliver(&w, "one", false);
+        deliver(&w, "two", false);
+        deliver(&w, "three", false);
+        fixture_advance_ms(&w.f, 5 * MINUTE_MS - 1);
+        CHECK_INT(w.handled, 0);
+        fixture_advance_ms(&w.f, 1);
+        CHECK_INT(w.handled, 2);
+        CHECK_STR(w.settled, "--q"); /* no more at once than may be */
+        deliver(&w, "four", false);
+        open_gate(&w);
+        CHECK_STR(w.settled, "aaq-");
+        fixture_advance_ms(&w.f, 5 * MINUTE_MS);
+        CHECK_STR(w.settled, "aaqa");
+        world_fini(&w);
+}
+
+TEST(a_paused_listener_gives_back_what_waits_when_it_is_closed)
+{
+        world w;
+
+        world_init(&w, 2);
+        cel_notification_listener_pause(w.listener);
+        deliver(&w, "one", false);
+        world_fini(&w);
+        CHECK_STR(w.settled, "q");
+        CHECK_INT(w.handled, 0);
+}
+
+TEST(what_was_passed_on_is_not_remembered_as_handled)
+{
+        world w;
+
+        world_init(&w, 1);
+        open_gate(&w);
+        deliver(&w, "one", false);
+        w.result = CEL_PASSED_ON;
+        deliver(&w, "one", false); /* somebody sends it again */
+        deliver(&w, "one", true);  /* the copy comes back, after a reconnect */
+        CHECK_STR(w.settled, "aaa");
+        CHECK_INT(w.handled, 3);
+        world_fini(&w);
+}
