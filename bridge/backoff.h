@@ -11,4 +11,7 @@
  * 0 gives the shortest wait, UINT32_MAX the longest. Both limits are 0 to INT32_MAX. */
 int64_t bridge_wait_ms(int64_t ms_base, int64_t ms_cap, unsigned n, uint32_t random);
 
+/* A wait of about `ms`: a fifth less or more, by chance. */
+int64_t bridge_wait_about_ms(int64_t ms, uint32_t random);
+
 #endif

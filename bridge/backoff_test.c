@@ -56,3 +56,12 @@ TEST(the_other_half_is_evenly_chance)
         for (int i = 0; i < 11; i++)
                 CHECK(counts[i] > 700 && counts[i] < 1300); /* ten standard deviations */
 }
+
+TEST(a_wait_of_a_schedule_is_a_fifth_less_or_more)
+{
+        CHECK_INT(bridge_wait_about_ms(1000, 0), 800);
+        CHECK_INT(bridge_wait_about_ms(1000, UINT32_MAX / 2 + 1), 1000);
+        CHECK_INT(bridge_wait_about_ms(1000, UINT32_MAX), 1200);
+        CHECK_INT(bridge_wait_about_ms(1, UINT32_MAX), 1);
+        CHECK_INT(bridge_wait_about_ms(86400000, UINT32_MAX), 103680000);
+}

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bridge/bridge.h"
-#include "bridge/route.h"
+#include "bridge/gate.h"
+#include "bridge/park.h"
 
 typedef struct bridge {
         const bridge_config *config; /* borrowed */
         cel_transport *transport;    /* owned */
         bridge_route *routes;        /* owned; config->routes_n of them */
+        cel_scope *keepers;          /* owned; of each route's bridge_gate_keep() */
 } bridge;
 
 /* --- Starting --------------------------------------------------------------------------------- */
@@ -34,6 +36,7 @@ static int start_route(cel_ctx *ctx, bridge_route *route)
                 r = cel_notification_listener_open(ctx, route->transport, &listen, &route->listener);
         if (r < 0)
                 return cel_fail(ctx, r, "route \"%s\": %s", route->config->name, cel_ctx_error_text(ctx, r));
+        bridge_gate_listens(route);
         if (!from->durable && !cel_transport_is_durable(route->transport))
                 cel_warn(NULL, "BRIDGE-NOT-DURABLE",
                          "route=%s a restart of the broker loses what is queued; for durable queues set "
@@ -49,8 +52,13 @@ static int start(cel_ctx *ctx, void *arg)
         bridge *b = arg;
         int r = cel_transport_ready(ctx, b->transport);
 
+        if (r >= 0)
+                r = bridge_park_declare(ctx, b->transport, &b->config->park);
         for (size_t i = 0; i < b->config->routes_n && r >= 0; i++)
                 r = start_route(ctx, &b->routes[i]);
+        for (size_t i = 0; i < b->config->routes_n && r >= 0; i++)
+                r = cel_spawn(ctx, b->keepers, b->config->routes[i].name, bridge_gate_keep, &b->routes[i],
+                              NULL);
         if (r >= 0)
                 cel_info(NULL, "BRIDGE-READY", "%zu route%s consume%s", b->config->routes_n,
                          b->config->routes_n == 1 ? "" : "s", b->config->routes_n == 1 ? "s" : "");
@@ -96,6 +104,8 @@ static void drain(cel_ctx *ctx, bridge *b)
                         in_flight += cel_notification_listener_running(b->routes[i].listener);
         cel_info(NULL, "BRIDGE-DRAINING", "%u events in hand, at most %lld ms for them", in_flight,
                  (long long)b->config->drain_ms);
+        for (size_t i = 0; i < b->config->routes_n; i++)
+                bridge_gate_wake(&b->routes[i]);
         int r = cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &scope);
         if (r >= 0) {
                 for (size_t i = 0; i < b->config->routes_n; i++)
@@ -110,15 +120,18 @@ static void drain(cel_ctx *ctx, bridge *b)
 
 static void tell_totals(const bridge *b)
 {
-        uint64_t delivered = 0, unmatched = 0, dead = 0;
+        uint64_t delivered = 0, unmatched = 0, parked = 0, dead = 0;
 
         for (size_t i = 0; i < b->config->routes_n; i++) {
                 delivered += b->routes[i].delivered;
                 unmatched += b->routes[i].unmatched;
+                parked += b->routes[i].parked;
                 dead += b->routes[i].dead;
         }
-        cel_info(NULL, "BRIDGE-STOPPED", "%llu events delivered, %llu not matched, %llu dead letters",
-                 (unsigned long long)delivered, (unsigned long long)unmatched, (unsigned long long)dead);
+        cel_info(NULL, "BRIDGE-STOPPED",
+                 "%llu events delivered, %llu not matched, %llu dead letters, %llu times parked",
+                 (unsigned long long)delivered, (unsigned long long)unmatched, (unsigned long long)dead,
+                 (unsigned long long)parked);
 }
 
 /* --- Running ---------------------------------------------------------------------------------- */
@@ -132,18 +145,31 @@ static int bridge_new(cel_ctx *ctx, const bridge_config *config, bridge *b)
         int r = cel_transport_open(ctx, config->transport, &b->transport);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < config->routes_n; i++)
-                b->routes[i] = (bridge_route){.config = &config->routes[i],
-                                              .transport = b->transport,
-                                              .stop = cel_stop_future(ctx),
-                                              .drain_ms = config->drain_ms};
-        return 0;
+        for (size_t i = 0; i < config->routes_n && r >= 0; i++) {
+                bridge_route *route = &b->routes[i];
+
+                *route = (bridge_route){.config = &config->routes[i],
+                                        .transport = b->transport,
+                                        .park = &config->park,
+                                        .stop = cel_stop_future(ctx),
+                                        .drain_ms = config->drain_ms};
+                bridge_breaker_init(&route->breaker, route->config->open_ms_base, route->config->open_ms_cap,
+                                    route->config->concurrency);
+                r = cel_event_new(&route->changed);
+        }
+        return r < 0 ? r : cel_scope_open(ctx, CEL_SCOPE_COLLECT_ALL, &b->keepers);
 }
 
 static void bridge_fini(cel_ctx *ctx, bridge *b)
 {
-        for (size_t i = 0; b->transport && i < b->config->routes_n; i++)
+        if (b->keepers) {
+                cel_scope_cancel(b->keepers);
+                cel_scope_close(ctx, b->keepers);
+        }
+        for (size_t i = 0; b->transport && i < b->config->routes_n; i++) {
                 cel_http_client_free(b->routes[i].http);
+                cel_event_free(b->routes[i].changed);
+        }
         if (b->transport)
                 cel_transport_close(ctx, b->transport);
         free(b->routes);

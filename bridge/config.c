@@ -9,6 +9,7 @@
 #include "bridge/checks.h"
 #include "bridge/config_request.h"
 #include "bridge/glob.h"
+#include "bridge/verdict_config.h"
 
 #include <celadon/error.h>
 #include <errno.h>
@@ -17,9 +18,13 @@
 
 enum {
         TOPICS_MAX = 16,
+        STATUSES_MAX = 100,
+        SCHEDULE_MAX = 100,
+        RUNGS_MAX = 8,
         URL_BYTES_MAX = 4096,
         SECOND = 1000,
         MINUTE = 60 * SECOND,
+        HOUR = 60 * MINUTE,
         MIB = 1024 * 1024,
 };
 
@@ -47,11 +52,21 @@ static const bridge_schema_section from_section = BRIDGE_SECTION("in \"from\"", 
 
 static const bridge_schema_field backoff_fields[] = {
         {BRIDGE_KEY("base", bridge_read_duration, int64_t, bridge_route_config, backoff_ms_base), .min = 1,
-         .max = 10 * MINUTE},
+         .max = 24 * HOUR},
         {BRIDGE_KEY("cap", bridge_read_duration, int64_t, bridge_route_config, backoff_ms_cap), .min = 1,
-         .max = 10 * MINUTE},
+         .max = 24 * HOUR},
+        {BRIDGE_KEY("schedule", bridge_read_durations, bridge_durations, bridge_route_config, schedule),
+         .min = 1, .max = 24 * HOUR, .items_max = SCHEDULE_MAX},
 };
 static const bridge_schema_section backoff_section = BRIDGE_SECTION("in \"backoff\"", backoff_fields);
+
+static const bridge_schema_field breaker_fields[] = {
+        {BRIDGE_KEY("open", bridge_read_duration, int64_t, bridge_route_config, open_ms_base), .min = 1,
+         .max = HOUR},
+        {BRIDGE_KEY("cap", bridge_read_duration, int64_t, bridge_route_config, open_ms_cap), .min = 1,
+         .max = HOUR},
+};
+static const bridge_schema_section breaker_section = BRIDGE_SECTION("in \"breaker\"", breaker_fields);
 
 static const bridge_schema_field dead_letter_fields[] = {
         {BRIDGE_KEY("queue", bridge_read_text, char *, bridge_route_config, dead_letter_queue),
@@ -71,16 +86,36 @@ static const bridge_schema_field route_fields[] = {
                     dead_letter_unmatched)},
         {BRIDGE_KEY("to", bridge_read_nested, bridge_target_config, bridge_route_config, to),
          .required = true, .section = &bridge_to_section},
+        {BRIDGE_KEY("profile", bridge_read_text, char *, bridge_route_config, verdicts.profile),
+         .check = bridge_check_profile},
+        {BRIDGE_KEY("status", bridge_read_statuses, bridge_verdict_config, bridge_route_config, verdicts),
+         .max = STATUSES_MAX},
         {BRIDGE_KEY("concurrency", bridge_read_count, unsigned, bridge_route_config, concurrency), .min = 1,
          .max = 1024},
         {BRIDGE_KEY("max_attempts", bridge_read_count, unsigned, bridge_route_config, attempts_max), .min = 1,
          .max = 1000},
+        {BRIDGE_KEY("max_age", bridge_read_duration, int64_t, bridge_route_config, age_ms_max), .min = 1,
+         .max = INT64_C(30) * 24 * HOUR},
         {BRIDGE_KEY_WHOLE("backoff", bridge_read_nested), .section = &backoff_section},
+        {BRIDGE_KEY("retry_after_max", bridge_read_duration, int64_t, bridge_route_config,
+                    retry_after_ms_max),
+         .min = 0, .max = 24 * HOUR},
+        {BRIDGE_KEY("hold_max", bridge_read_duration, int64_t, bridge_route_config, hold_ms_max), .min = 0,
+         .max = 15 * MINUTE},
+        {BRIDGE_KEY_WHOLE("breaker", bridge_read_nested), .section = &breaker_section},
         {BRIDGE_KEY("max_message", bridge_read_size, size_t, bridge_route_config, message_bytes_max),
          .min = 1, .max = 128 * MIB},
         {BRIDGE_KEY_WHOLE("dead_letter", bridge_read_nested), .section = &dead_letter_section},
 };
 static const bridge_schema_section route_section = BRIDGE_SECTION("in a route", route_fields);
+
+static const bridge_schema_field park_fields[] = {
+        {BRIDGE_KEY("prefix", bridge_read_text, char *, bridge_park_config, prefix),
+         .max = BRIDGE_NAME_BYTES_MAX, .check = bridge_check_queue},
+        {BRIDGE_KEY("ladder", bridge_read_durations, bridge_durations, bridge_park_config, ladder), .min = 1,
+         .max = 24 * HOUR, .items_max = RUNGS_MAX},
+};
+static const bridge_schema_section park_section = BRIDGE_SECTION("in \"park\"", park_fields);
 
 static void read_routes(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
                         void *target);
@@ -90,6 +125,8 @@ static const bridge_schema_field root_fields[] = {
          .max = URL_BYTES_MAX, .check = bridge_check_transport},
         {BRIDGE_KEY("drain", bridge_read_duration, int64_t, bridge_config, drain_ms), .min = 0,
          .max = 10 * MINUTE},
+        {BRIDGE_KEY("park", bridge_read_nested, bridge_park_config, bridge_config, park),
+         .section = &park_section},
         {BRIDGE_KEY_WHOLE("routes", read_routes), .required = true, .max = BRIDGE_ROUTES_MAX},
 };
 static const bridge_schema_section root_section = BRIDGE_SECTION("at the top", root_fields);
@@ -98,11 +135,7 @@ static const bridge_schema_section root_section = BRIDGE_SECTION("at the top", r
 
 int64_t bridge_route_hold_ms_max(const bridge_route_config *route)
 {
-        int64_t total_ms = route->attempts_max * route->to.timeout_ms;
-
-        for (unsigned n = 1; n < route->attempts_max; n++)
-                total_ms += bridge_wait_ms(route->backoff_ms_base, route->backoff_ms_cap, n, UINT32_MAX);
-        return total_ms;
+        return route->hold_ms_max + route->to.timeout_ms;
 }
 
 /* Where to point at: the first of the keys that is there, else the mapping. */
@@ -118,27 +151,53 @@ static const bridge_yaml_node *first_of(const bridge_yaml_node *map, const bridg
 
 static void check_waits(bridge_decoder *d, const bridge_route_config *route, const bridge_yaml_node *node)
 {
-        const bridge_yaml_node *attempts = bridge_yaml_get(node, "max_attempts");
+        const bridge_yaml_node *hold = bridge_yaml_get(node, "hold_max");
         const bridge_yaml_node *timeout = bridge_yaml_get(bridge_yaml_get(node, "to"), "timeout");
         const bridge_yaml_node *base = bridge_yaml_get(bridge_yaml_get(node, "backoff"), "base");
         const bridge_yaml_node *cap = bridge_yaml_get(bridge_yaml_get(node, "backoff"), "cap");
-        int64_t hold_ms = bridge_route_hold_ms_max(route),
-                sending_ms = route->attempts_max * route->to.timeout_ms;
 
-        if (route->backoff_ms_base > route->backoff_ms_cap)
+        if (route->schedule.n > 0 && (base || cap))
+                bridge_report_node(d->report, first_of(node, base, cap, NULL),
+                                   "\"schedule\" has all the waits, leave out \"base\" and \"cap\"");
+        else if (route->backoff_ms_base > route->backoff_ms_cap)
                 bridge_report_node(d->report, first_of(node, base, cap, NULL),
                                    "\"base\" (%s) is above \"cap\" (%s), lower \"base\" or raise \"cap\"",
                                    bridge_duration(route->backoff_ms_base).text,
                                    bridge_duration(route->backoff_ms_cap).text);
-        else if (hold_ms > BRIDGE_HOLD_MS_MAX)
-                bridge_report_node(
-                        d->report, first_of(node, attempts, timeout, cap),
-                        "this route may hold a message for %s (%u attempts take %s, the waits between them "
-                        "%s), "
-                        "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: "
-                        "lower \"max_attempts\", \"timeout\" or \"cap\" until it is %s at most",
-                        bridge_duration(hold_ms).text, route->attempts_max, bridge_duration(sending_ms).text,
-                        bridge_duration(hold_ms - sending_ms).text, bridge_duration(BRIDGE_HOLD_MS_MAX).text);
+        else if (bridge_route_hold_ms_max(route) > BRIDGE_HOLD_MS_MAX)
+                bridge_report_node(d->report, first_of(node, hold, timeout, NULL),
+                                   "this route may hold a message for %s (\"hold_max\" and one \"timeout\"), "
+                                   "after up to 5m in "
+                                   "line, but RabbitMQ closes a channel after 30m without an ack: lower one "
+                                   "of them until it "
+                                   "is %s at most",
+                                   bridge_duration(bridge_route_hold_ms_max(route)).text,
+                                   bridge_duration(BRIDGE_HOLD_MS_MAX).text);
+}
+
+/* The ladder goes up. */
+static void check_park(bridge_decoder *d, const bridge_park_config *park, const bridge_yaml_node *root)
+{
+        const bridge_yaml_node *ladder = bridge_yaml_get(bridge_yaml_get(root, "park"), "ladder");
+
+        for (size_t i = 1; ladder && i < park->ladder.n; i++) {
+                if (park->ladder.ms[i - 1] < park->ladder.ms[i])
+                        continue;
+                bridge_report_node(d->report, ladder,
+                                   "\"ladder\" has %s after %s, write them from short to long",
+                                   bridge_duration(park->ladder.ms[i]).text,
+                                   bridge_duration(park->ladder.ms[i - 1]).text);
+                return;
+        }
+}
+
+static void check_breaker(bridge_decoder *d, const bridge_route_config *route, const bridge_yaml_node *node)
+{
+        if (route->open_ms_base > route->open_ms_cap)
+                bridge_report_node(d->report, bridge_yaml_get(node, "breaker"),
+                                   "\"open\" (%s) is above \"cap\" (%s), lower \"open\" or raise \"cap\"",
+                                   bridge_duration(route->open_ms_base).text,
+                                   bridge_duration(route->open_ms_cap).text);
 }
 
 static void check_priority_glob(bridge_decoder *d, const bridge_route_config *route,
@@ -265,6 +324,7 @@ static void check_route(bridge_decoder *d, const bridge_config *config, const br
                         const bridge_yaml_node *node)
 {
         check_waits(d, route, node);
+        check_breaker(d, route, node);
         check_priority_globs(d, route, node);
         if (!check_dead_letter(d, route, route, node))
                 return;
@@ -284,6 +344,8 @@ static void route_fini(bridge_route_config *route)
         free(route->from.pool);
         bridge_match_config_fini(&route->match);
         bridge_target_config_fini(&route->to);
+        bridge_verdict_config_fini(&route->verdicts);
+        free(route->schedule.ms);
         free(route->dead_letter_queue);
         *route = (bridge_route_config){0};
 }
@@ -303,8 +365,13 @@ static void route_init(bridge_decoder *d, bridge_route_config *route)
                 .to.timeout_ms = 30 * SECOND,
                 .concurrency = 16,
                 .attempts_max = 12,
+                .age_ms_max = 24 * HOUR,
+                .retry_after_ms_max = 1 * HOUR,
+                .open_ms_base = 5 * SECOND,
+                .open_ms_cap = 5 * MINUTE,
                 .backoff_ms_base = 1 * SECOND,
-                .backoff_ms_cap = 60 * SECOND,
+                .backoff_ms_cap = 1 * HOUR,
+                .hold_ms_max = 60 * SECOND,
                 .message_bytes_max = 16 * MIB,
         };
         bridge_put_text(d, &route->from.exchange, "openstack");
@@ -334,6 +401,8 @@ static void read_route(bridge_decoder *d, const bridge_yaml_node *node, bridge_c
                 return;
         route_init(d, route);
         bridge_read_section(d, &route_section, node, route);
+        if (route->schedule.n > 0 && !bridge_yaml_get(node, "max_attempts"))
+                route->attempts_max = (unsigned)route->schedule.n + 1;
         if (d->report->errors_n == errors_before && !d->out_of_memory)
                 put_dead_letter_queue(d, route);
         if (d->report->errors_n == errors_before && !d->out_of_memory)
@@ -373,12 +442,35 @@ bridge_config *bridge_config_free(bridge_config *config)
         for (size_t i = 0; i < config->routes_n; i++)
                 route_fini(&config->routes[i]);
         free(config->routes);
+        free(config->park.prefix);
+        free(config->park.ladder.ms);
         free(config->transport);
         free(config);
         return NULL;
 }
 
 /* ---- Loading. ---- */
+
+/* The defaults; reading replaces them. */
+static void put_park(bridge_decoder *d, bridge_park_config *park)
+{
+        static const int64_t ladder[] = {10 * SECOND, 1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR};
+
+        bridge_put_text(d, &park->prefix, "celadon");
+        park->ladder.ms = calloc(1, sizeof(ladder));
+        if (!park->ladder.ms) {
+                d->out_of_memory = true;
+                return;
+        }
+        memcpy(park->ladder.ms, ladder, sizeof(ladder));
+        park->ladder.n = sizeof(ladder) / sizeof(ladder[0]);
+}
+
+static void read_root(bridge_decoder *d, const bridge_yaml_node *root, bridge_config *config)
+{
+        bridge_read_section(d, &root_section, root, config);
+        check_park(d, &config->park, root);
+}
 
 static int decode(bridge_report *report, const bridge_yaml_node *root, bridge_config **ret_config)
 {
@@ -388,10 +480,11 @@ static int decode(bridge_report *report, const bridge_yaml_node *root, bridge_co
         if (!config)
                 return CEL_ENOMEM;
         config->drain_ms = 30 * SECOND;
+        put_park(&d, &config->park);
         if (bridge_yaml_is_null(root))
                 bridge_report_node(report, root, "the file is empty, write a configuration");
         else if (bridge_check_kind(&d, "the configuration", root, BRIDGE_YAML_MAP))
-                bridge_read_section(&d, &root_section, root, config);
+                read_root(&d, root, config);
         if (d.out_of_memory)
                 return CEL_ENOMEM;
         if (report->errors_n > 0)

@@ -8,9 +8,11 @@
 
 #include "bridge/cloudevents.h"
 #include "bridge/condition.h"
+#include "bridge/durations.h"
 #include "bridge/signature.h"
 #include "bridge/template.h"
 #include "bridge/transform.h"
+#include "bridge/verdict.h"
 
 #include <celadon/base.h>
 #include <celadon/http.h>
@@ -29,8 +31,8 @@ enum {
 enum { BRIDGE_OWN_HEADER_BYTES_MAX = 4096 };
 
 /* RabbitMQ closes a channel when a delivery stays unacknowledged for 30 minutes (consumer_timeout). A delivery may wait
- * for 5 of them before a handler takes it: then the listener gives it back. No route may hold it for longer than this
- * after that, which leaves 5 for the dead letter. */
+ * for 5 of them before a handler takes it. No route may hold it for longer than this after that, which leaves 5 for the
+ * copy that settles it. */
 #define BRIDGE_HOLD_MS_MAX (INT64_C(20) * 60 * 1000)
 
 /* Lists are NULL-terminated, never empty. To hand one to cel_notification_listener_options, cast it:
@@ -79,17 +81,32 @@ typedef struct bridge_route_config {
         bridge_match_config match;
         bool dead_letter_unmatched; /* on_unmatched: what does not match becomes a dead letter; else it is acknowledged */
         bridge_target_config to;
+        bridge_verdict_config verdicts;
         unsigned concurrency;
         unsigned attempts_max;
+        int64_t age_ms_max;      /* from the first attempt on; no later one begins past it */
         int64_t backoff_ms_base; /* before the second attempt; doubles from there */
         int64_t backoff_ms_cap;
+        bridge_durations
+                schedule; /* owned; the waits, one after the other, and the last one again: instead of those two */
+        int64_t hold_ms_max; /* how long an event is held unacknowledged to wait; beyond, it is parked */
+        int64_t retry_after_ms_max; /* longer waits than this are not taken from an API */
+        int64_t open_ms_base;       /* how long the breaker is open: the first time; doubles from there */
+        int64_t open_ms_cap;
         size_t message_bytes_max;
         char *dead_letter_queue; /* owned */
 } bridge_route_config;
 
+/* Where events wait that have to wait for longer than a route holds them, see park.h. */
+typedef struct bridge_park_config {
+        char *prefix;            /* owned; of the queues' names */
+        bridge_durations ladder; /* owned; from short to long, at least one */
+} bridge_park_config;
+
 typedef struct bridge_config {
-        char *transport;             /* owned; a URL, which may hold a password: never print it */
-        int64_t drain_ms;            /* how long requests in flight may take after SIGTERM */
+        char *transport;  /* owned; a URL, which may hold a password: never print it */
+        int64_t drain_ms; /* how long requests in flight may take after SIGTERM */
+        bridge_park_config park;
         bridge_route_config *routes; /* owned */
         size_t routes_n;             /* 1 to BRIDGE_ROUTES_MAX */
 } bridge_config;
@@ -120,8 +137,8 @@ bool bridge_match(const bridge_match_config *match, const char *event_type, cons
  * Errors: CEL_ENOMEM. */
 int bridge_match_event(const bridge_match_config *match, const bridge_event *event);
 
-/* How long a route may keep one message unacknowledged at worst: every attempt times out, every wait is a
- * whole one. It holds only if nothing else (such as Retry-After) makes a wait longer than backoff_ms_cap. */
+/* How long a route may keep one message unacknowledged at worst: the last attempt begins at the end of hold_ms_max, and times
+ * out. */
 int64_t bridge_route_hold_ms_max(const bridge_route_config *route);
 
 CEL_AUTO_WITH(bridge_config, bridge_config_free)

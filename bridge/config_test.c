@@ -88,6 +88,10 @@ static const char whole[] =
         "         headers: {X-Source: celadon, Authorization: Bearer x}, ca_file: /etc/passwd}\n"
         "    concurrency: 32\n"
         "    max_attempts: 5\n"
+        "    max_age: 72h\n"
+        "    retry_after_max: 0s\n"
+        "    hold_max: 0s\n"
+        "    breaker: {open: 1s, cap: 1h}\n"
         "    backoff: {base: 250ms, cap: 2m}\n"
         "    max_message: 1MiB\n"
         "    dead_letter: {queue: graveyard}\n";
@@ -126,6 +130,11 @@ TEST(every_key_arrives_in_its_member)
         CHECK_STR(route->to.ca_file, "/etc/passwd");
         CHECK_INT(route->concurrency, 32);
         CHECK_INT(route->attempts_max, 5);
+        CHECK_INT(route->age_ms_max, 72 * 3600 * 1000);
+        CHECK_INT(route->retry_after_ms_max, 0);
+        CHECK_INT(route->hold_ms_max, 0);
+        CHECK_INT(route->open_ms_base, 1000);
+        CHECK_INT(route->open_ms_cap, 3600 * 1000);
         CHECK_INT(route->backoff_ms_base, 250);
         CHECK_INT(route->backoff_ms_cap, 120000);
         CHECK_INT(route->message_bytes_max, 1048576);
@@ -158,11 +167,16 @@ TEST(defaults_fill_what_is_left_out_and_pass_every_check)
         CHECK(!route->to.ca_file);
         CHECK_INT(route->concurrency, 16);
         CHECK_INT(route->attempts_max, 12);
+        CHECK_INT(route->age_ms_max, 24 * 3600 * 1000);
+        CHECK_INT(route->retry_after_ms_max, 3600 * 1000);
+        CHECK_INT(route->hold_ms_max, 60000);
+        CHECK_INT(route->open_ms_base, 5000);
+        CHECK_INT(route->open_ms_cap, 5 * 60 * 1000);
         CHECK_INT(route->backoff_ms_base, 1000);
-        CHECK_INT(route->backoff_ms_cap, 60000);
+        CHECK_INT(route->backoff_ms_cap, 3600 * 1000);
         CHECK_INT(route->message_bytes_max, 16777216);
         CHECK_STR(route->dead_letter_queue, "celadon.dead.a");
-        CHECK_INT(bridge_route_hold_ms_max(route), 12 * 30000 + (1 + 2 + 4 + 8 + 16 + 32 + 5 * 60) * 1000);
+        CHECK_INT(bridge_route_hold_ms_max(route), 60000 + 30000);
         fixture_free(&f);
 }
 
@@ -176,6 +190,11 @@ TEST(values_at_their_limits_are_accepted)
                 "concurrency: 1, max_attempts: 1000, backoff: {base: 1ms, cap: 1ms}, max_message: 1}\n");
 }
 
+#define KNOWN_IN_A_ROUTE                                                                                 \
+        " Known keys: name, from, match, on_unmatched, to, profile, status, concurrency, max_attempts, " \
+        "max_age, "                                                                                      \
+        "backoff, retry_after_max, hold_max, breaker, max_message, dead_letter\n"
+
 TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
 {
         static const bad_snippet snippets[] = {
@@ -184,14 +203,12 @@ TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
                  "timeout, headers, transform, cloudevents, signature, ca_file\n"},
                 {"transports: x\n" ROUTE(""),
                  "f:1:1: unknown key \"transports\" at the top, did you mean \"transport\"? "
-                 "Known keys: transport, drain, routes\n"},
-                {ROUTE("retries: 3"), "f:4:1: unknown key \"retries\" in a route. Known keys: name, from, "
-                                      "match, on_unmatched, to, concurrency, "
-                                      "max_attempts, backoff, max_message, dead_letter\n"},
+                 "Known keys: transport, drain, park, routes\n"},
+                {ROUTE("retries: 3"), "f:4:1: unknown key \"retries\" in a route." KNOWN_IN_A_ROUTE},
                 {ROUTE("match: {payload: x}"), "f:4:9: unknown key \"payload\" in \"match\". Known keys: "
                                                "event_type, publisher_id, priority\n"},
                 {ROUTE("backoff: {max: 1s}"),
-                 "f:4:11: unknown key \"max\" in \"backoff\". Known keys: base, cap\n"},
+                 "f:4:11: unknown key \"max\" in \"backoff\". Known keys: base, cap, schedule\n"},
                 {ROUTE("dead_letter: {name: x}"),
                  "f:4:15: unknown key \"name\" in \"dead_letter\". Known keys: queue\n"},
                 {FROM("{topic: [a]}"),
@@ -204,10 +221,6 @@ TEST(an_unknown_key_is_named_with_the_one_that_was_meant)
 
 TEST(a_key_at_the_wrong_place_is_told_where_it_belongs)
 {
-#define KNOWN_IN_A_ROUTE                                                                         \
-        " Known keys: name, from, match, on_unmatched, to, concurrency, max_attempts, backoff, " \
-        "max_message, "                                                                          \
-        "dead_letter\n"
         static const bad_snippet snippets[] = {
                 {ROUTE("timeout: 3s"),
                  "f:4:1: unknown key \"timeout\" in a route, it belongs in \"to\"." KNOWN_IN_A_ROUTE},
@@ -215,6 +228,49 @@ TEST(a_key_at_the_wrong_place_is_told_where_it_belongs)
                  "f:4:1: unknown key \"url\" in a route, it belongs in \"to\"." KNOWN_IN_A_ROUTE},
                 {ROUTE("pool: p"),
                  "f:4:1: unknown key \"pool\" in a route, it belongs in \"notifications\"." KNOWN_IN_A_ROUTE},
+        };
+
+        CHECK_REFUSED(snippets);
+}
+
+TEST(verdicts_can_be_changed_by_profile_and_by_status)
+{
+        const bridge_verdict_config *verdicts;
+        fixture f;
+
+        fixture_parse(&f, ROUTE("profile: knative, status: {404: reject, '409': ok, 5xx: retry}"));
+        CHECK_STR(f.lines, "");
+        verdicts = &f.config->routes[0].verdicts;
+        CHECK_STR(verdicts->profile, "knative");
+        CHECK_INT(verdicts->rules_n, 3);
+        CHECK_INT(bridge_verdict_of_status(verdicts, 404).class, BRIDGE_REJECT);
+        CHECK_INT(bridge_verdict_of_status(verdicts, 409).class, BRIDGE_OK);
+        CHECK_INT(bridge_verdict_of_status(verdicts, 503).class, BRIDGE_RETRY);
+        CHECK_INT(bridge_verdict_of_status(verdicts, 408).class, BRIDGE_RETRY);
+        fixture_free(&f);
+}
+
+TEST(a_verdict_that_there_is_not_is_refused_with_those_that_there_are)
+{
+        static const bad_snippet snippets[] = {
+                {ROUTE("profile: native"), "f:4:10: \"profile\" is \"native\", did you mean \"knative\"?\n"},
+                {ROUTE("profile: x"), "f:4:10: \"profile\" is \"x\", write one of default, knative, "
+                                      "standard-webhooks, eventgrid, any-non-2xx\n"},
+                {ROUTE("status: {404: rejct}"),
+                 "f:4:15: the verdict on status 404 is \"rejct\", did you mean \"reject\"?\n"},
+                {ROUTE("status: {404: drop}"), "f:4:15: the verdict on status 404 is \"drop\", write one of "
+                                               "ok, retry, free, throttle, auth, "
+                                               "reject, route\n"},
+                {ROUTE("status: {404: [ok]}"),
+                 "f:4:15: the verdict on status 404 must be text, not a list\n"},
+                {ROUTE("status: {6xx: ok, 99: ok, 4x4: ok, 40x: ok}"),
+                 "f:4:10: \"6xx\" is no status, write 200 to 599, or 2xx, 3xx, 4xx or 5xx\n"
+                 "f:4:19: \"99\" is no status, write 200 to 599, or 2xx, 3xx, 4xx or 5xx\n"
+                 "f:4:27: \"4x4\" is no status, write 200 to 599, or 2xx, 3xx, 4xx or 5xx\n"
+                 "f:4:36: \"40x\" is no status, write 200 to 599, or 2xx, 3xx, 4xx or 5xx\n"},
+                {ROUTE("breaker: {open: 2s, cap: 1s}"), "f:4:10: \"open\" (2s) is above \"cap\" (1s), lower "
+                                                        "\"open\" or raise \"cap\"\n"},
+                {ROUTE("status: 404"), "f:4:9: \"status\" must be a mapping, not text\n"},
         };
 
         CHECK_REFUSED(snippets);
@@ -301,10 +357,10 @@ TEST(numbers_durations_and_sizes_have_their_ranges)
                  "f:4:15: \"max_attempts\" is \"0\", write a whole number from 1 to 1000\n"},
                 {ROUTE("max_message: 129MiB"),
                  "f:4:14: \"max_message\" is \"129MiB\", it must be between 1B and 128MiB\n"},
-                {ROUTE("backoff: {cap: 10.1m}"),
-                 "f:4:16: \"cap\" is \"10.1m\", it must be between 1ms and 10m\n"},
-                {ROUTE("backoff: {base: 2m}"),
-                 "f:4:17: \"base\" (2m) is above \"cap\" (1m), lower \"base\" or raise \"cap\"\n"},
+                {ROUTE("backoff: {cap: 24.1h}"),
+                 "f:4:16: \"cap\" is \"24.1h\", it must be between 1ms and 1440m\n"},
+                {ROUTE("backoff: {base: 2h}"),
+                 "f:4:17: \"base\" (120m) is above \"cap\" (60m), lower \"base\" or raise \"cap\"\n"},
                 {ROUTE("backoff: {cap: 500ms}"),
                  "f:4:16: \"base\" (1s) is above \"cap\" (500ms), lower \"base\" or raise \"cap\"\n"},
         };
@@ -641,32 +697,75 @@ TEST(a_transports_password_is_in_no_error)
 TEST(a_message_may_not_be_held_until_rabbitmq_closes_the_channel)
 {
         static const bad_snippet snippets[] = {
-                {ROUTE("max_attempts: 30"),
-                 "f:4:15: this route may hold a message for 39m3s (30 attempts "
-                 "take 15m, the waits between them 24m3s), "
-                 "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: lower "
-                 "\"max_attempts\", \"timeout\" or \"cap\" until "
-                 "it is 20m at most\n"},
-                {TO("{url: 'http://h/', timeout: 2m}"),
-                 "f:4:29: this route may hold a message for 30m3s (12 attempts take 24m, the waits between "
-                 "them 6m3s), "
-                 "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: lower "
-                 "\"max_attempts\", "
-                 "\"timeout\" or \"cap\" until "
-                 "it is 20m at most\n"},
-                {ROUTE("max_attempts: 1000, backoff: {base: 10m, cap: 10m}"),
-                 "f:4:15: this route may hold a message for 10490m (1000 attempts take 500m, the waits "
-                 "between them 9990m), "
-                 "after up to 5m in line, but RabbitMQ closes a channel after 30m without an ack: lower "
-                 "\"max_attempts\", "
-                 "\"timeout\" or \"cap\" until "
-                 "it is 20m at most\n"},
+                {TRANSPORT "routes:\n- {name: a, from: {notifications: {}}, hold_max: 15m,\n"
+                           "   to: {url: 'http://h/', timeout: 5.001m}}\n",
+                 "f:3:50: this route may hold a message for 20m0.06s (\"hold_max\" and one \"timeout\"), "
+                 "after up to "
+                 "5m in line, but RabbitMQ closes a channel after 30m without an ack: lower one of them "
+                 "until it is "
+                 "20m at most\n"},
+                {ROUTE("hold_max: 16m"), "f:4:11: \"hold_max\" is \"16m\", it must be between 0s and 15m\n"},
         };
 
         CHECK_REFUSED(snippets);
-        check_accepted(TRANSPORT
-                       "routes:\n- {name: a, from: {notifications: {}}, max_attempts: 2,\n"
-                       "   to: {url: 'http://h/', timeout: 9m}, backoff: {base: 2m, cap: 2m}}\n"); /* 20m */
+        check_accepted(TRANSPORT "routes:\n- {name: a, from: {notifications: {}}, hold_max: 15m,\n"
+                                 "   to: {url: 'http://h/', timeout: 5m}}\n"); /* 20m */
+}
+
+TEST(a_schedule_has_all_the_waits_and_one_attempt_more)
+{
+        static const bad_snippet snippets[] = {
+                {ROUTE("backoff: {schedule: [1s], cap: 1s}"),
+                 "f:4:32: \"schedule\" has all the waits, leave out \"base\" and \"cap\"\n"},
+                {ROUTE("backoff: {schedule: []}"),
+                 "f:4:21: \"schedule\" has 0 items, it must have 1 to 100\n"},
+                {ROUTE("backoff: {schedule: 1s}"), "f:4:21: \"schedule\" must be a list, not text\n"},
+                {ROUTE("backoff: {schedule: [1s, soon, [1s], 25h]}"),
+                 "f:4:26: \"schedule\" is \"soon\", write a duration in whole milliseconds, such as 500ms, "
+                 "1.5s, 2m "
+                 "or 1h\n"
+                 "f:4:32: each item of \"schedule\" must be text, not a list\n"
+                 "f:4:38: \"schedule\" is \"25h\", it must be between 1ms and 1440m\n"},
+        };
+        fixture f;
+
+        CHECK_REFUSED(snippets);
+        fixture_parse(&f, ROUTE("backoff: {schedule: [5s, 5m, 24h]}"));
+        CHECK_STR(f.lines, "");
+        CHECK_INT(f.config->routes[0].schedule.n, 3);
+        CHECK_INT(f.config->routes[0].schedule.ms[1], 300000);
+        CHECK_INT(f.config->routes[0].attempts_max, 4);
+        fixture_free(&f);
+        fixture_parse(&f, ROUTE("max_attempts: 9, backoff: {schedule: [5s]}"));
+        CHECK_INT(f.config->routes[0].attempts_max, 9);
+        fixture_free(&f);
+}
+
+TEST(a_ladder_goes_up)
+{
+        static const bad_snippet snippets[] = {
+                {"park: {ladder: [1s, 1m, 1m]}\n" ROUTE(""),
+                 "f:1:16: \"ladder\" has 1m after 1m, write them from short to long\n"},
+                {"park: {ladder: [1s, 2s, 3s, 4s, 5s, 6s, 7s, 8s, 9s]}\n" ROUTE(""),
+                 "f:1:16: \"ladder\" has 9 items, it must have 1 to 8\n"},
+                {"park: {prefix: amq.park}\n" ROUTE(""), "f:1:16: \"prefix\" is \"amq.park\", but names that "
+                                                         "begin with \"amq.\" are the broker's own, "
+                                                         "choose another\n"},
+        };
+        fixture f;
+
+        CHECK_REFUSED(snippets);
+        fixture_parse(&f, ROUTE(""));
+        CHECK_STR(f.config->park.prefix, "celadon");
+        CHECK_INT(f.config->park.ladder.n, 5);
+        CHECK_INT(f.config->park.ladder.ms[4], 6 * 3600 * 1000);
+        fixture_free(&f);
+        fixture_parse(&f, "park: {prefix: mine, ladder: [1s, 2m]}\n" ROUTE(""));
+        CHECK_STR(f.lines, "");
+        CHECK_STR(f.config->park.prefix, "mine");
+        CHECK_INT(f.config->park.ladder.n, 2);
+        CHECK_INT(f.config->park.ladder.ms[1], 120000);
+        fixture_free(&f);
 }
 
 TEST(a_priority_that_no_event_of_the_route_has_is_refused)
@@ -806,7 +905,7 @@ TEST(a_file_is_read_and_named_in_its_errors)
         CHECK_INT(write(fd, "drain: x\n", 9), 9);
         close(fd);
         CHECK_INT(bridge_config_load(path, on_error, &f, &f.config), CEL_EINVAL);
-        snprintf(expected, sizeof(expected), "%s:16:1: duplicate key \"drain\", it is already at 2:1\n",
+        snprintf(expected, sizeof(expected), "%s:20:1: duplicate key \"drain\", it is already at 2:1\n",
                  path);
         CHECK_STR(f.lines, expected);
         unlink(path);

@@ -2,13 +2,19 @@
  *
  * Dead letters: the original body and properties, and headers that say why. The event is settled only once
  * the broker has confirmed its dead letter and has not returned it; until then it stays unacknowledged. */
-#include "bridge/route.h"
+#include "bridge/copy.h"
+#include "bridge/park.h"
+#include "bridge/settle.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 static const char *const reason_name[] = {[BRIDGE_MAX_ATTEMPTS] = "max_attempts",
+                                          [BRIDGE_MAX_AGE] = "max_age",
+                                          [BRIDGE_HTTP_STATUS] = "http_status",
+                                          [BRIDGE_REDIRECT] = "redirect",
+                                          [BRIDGE_GONE] = "gone",
                                           [BRIDGE_UNPROCESSABLE] = "unprocessable",
                                           [BRIDGE_TOO_LARGE] = "too_large",
                                           [BRIDGE_UNMATCHED] = "unmatched"};
@@ -22,21 +28,18 @@ int bridge_dead_letter_declare(cel_ctx *ctx, const bridge_route *route)
 
 enum { TIME_BYTES = 64 };
 
-static void format_now(char text[TIME_BYTES])
+/* "" for 0: there was no such time. */
+static void format_time(int64_t ms, char text[TIME_BYTES])
 {
-        char seconds[32];
-        struct timespec now;
+        time_t seconds = (time_t)(ms / 1000);
+        char whole[32];
         struct tm utc;
 
-        clock_gettime(CLOCK_REALTIME, &now);
-        gmtime_r(&now.tv_sec, &utc);
-        strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
-        snprintf(text, TIME_BYTES, "%s.%03dZ", seconds, (int)(now.tv_nsec / 1000000));
-}
-
-static const char *or_empty(const char *text)
-{
-        return text ? text : "";
+        *text = '\0';
+        if (ms <= 0 || !gmtime_r(&seconds, &utc))
+                return;
+        strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &utc);
+        snprintf(text, TIME_BYTES, "%s.%03dZ", whole, (int)(ms % 1000));
 }
 
 /* The URL without its query, which may hold what logs and queues should not. */
@@ -48,10 +51,11 @@ static void format_url(const bridge_route *route, char url[512])
 static int set_headers(cel_headers *headers, const bridge_route *route, const cel_message *message,
                        bridge_reason reason, const bridge_attempts *attempts)
 {
-        char now[TIME_BYTES], url[512];
+        char now[TIME_BYTES], first[TIME_BYTES], url[512];
         int r = 0;
 
-        format_now(now);
+        format_time(bridge_time_of_day_ms(), now);
+        format_time(attempts->first_ms, first);
         format_url(route, url);
         const struct {
                 const char *name, *value;
@@ -61,13 +65,9 @@ static int set_headers(cel_headers *headers, const bridge_route *route, const ce
                 {"x-celadon-route", route->config->name},
                 {"x-celadon-method", route->config->to.method},
                 {"x-celadon-url", url},
+                {"x-celadon-first-attempt", first},
                 {"x-celadon-dead-at", now},
                 {"x-celadon-idempotency-key", attempts->key},
-                {"x-celadon-origin-exchange", or_empty(message->exchange)},
-                {"x-celadon-origin-routing-key", or_empty(message->routing_key)},
-                {"x-celadon-origin-queue", or_empty(message->queue)},
-                {"x-celadon-origin-expiration", or_empty(message->expiration)},
-                {"x-celadon-origin-user-id", or_empty(message->user_id)},
         };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && r >= 0; i++)
@@ -78,6 +78,8 @@ static int set_headers(cel_headers *headers, const bridge_route *route, const ce
         if (r >= 0)
                 r = cel_headers_set_int(headers, "x-celadon-status", attempts->status);
         if (r >= 0)
+                r = cel_headers_set_bool(headers, "x-celadon-maybe-delivered", attempts->maybe_delivered);
+        if (r >= 0)
                 r = cel_headers_set_bool(headers, "x-celadon-redelivered", message->redelivered);
         return r;
 }
@@ -87,13 +89,14 @@ static int make_headers(const bridge_route *route, const cel_message *message, b
                         bridge_reason reason, const bridge_attempts *attempts, cel_headers **ret_headers)
 {
         cel_auto(cel_headers) *headers = NULL;
-        int r = cel_headers_copy(with_original ? message->headers : NULL, &headers);
+        int r = bridge_copy_headers(message, with_original, &headers);
 
         if (r < 0)
                 return r;
-        /* RabbitMQ would route copies to wherever these say. */
-        cel_headers_remove(headers, "CC");
-        cel_headers_remove(headers, "BCC");
+        if (bridge_is_parked(message)) {
+                bridge_forget_deaths(headers); /* of our own making */
+                bridge_park_erase(headers);
+        }
         if (!with_original)
                 r = cel_headers_set_bool(headers, "x-celadon-headers-dropped", true);
         if (r >= 0)
@@ -105,17 +108,14 @@ static int make_headers(const bridge_route *route, const cel_message *message, b
 }
 
 static int publish_once(cel_ctx *ctx, const bridge_route *route, const cel_message *original,
-                        const cel_headers *headers)
+                        const cel_headers *headers, bridge_attempts *attempts)
 {
         cel_message letter = *original;
 
         letter.exchange = "";
         letter.routing_key = route->config->dead_letter_queue;
         letter.headers = headers;
-        letter.delivery_mode = 2;
-        letter.expiration = NULL; /* a dead letter stays */
-        letter.user_id = NULL;    /* the broker refuses any but our own */
-        int r = cel_publish(ctx, route->transport, &letter, CEL_PUBLISH_MANDATORY);
+        int r = bridge_publish_copy(ctx, route, letter, BRIDGE_PROOF_DEAD_LETTER, attempts);
         if (r == CEL_EUNROUTABLE) { /* somebody deleted the queue */
                 cel_warn(ctx, "BRIDGE-DEAD-LETTER-QUEUE", "route=%s queue %s is gone; declaring it again",
                          route->config->name, route->config->dead_letter_queue);
@@ -125,20 +125,20 @@ static int publish_once(cel_ctx *ctx, const bridge_route *route, const cel_messa
 }
 
 static int try_once(cel_ctx *ctx, const bridge_route *route, const cel_message *message, bool with_original,
-                    bridge_reason reason, const bridge_attempts *attempts)
+                    bridge_reason reason, bridge_attempts *attempts)
 {
         cel_auto(cel_headers) *headers = NULL;
         int r = make_headers(route, message, with_original, reason, attempts, &headers);
 
         if (r < 0)
                 return cel_fail(ctx, r, "%s", cel_error_text(r));
-        return publish_once(ctx, route, message, headers);
+        return publish_once(ctx, route, message, headers, attempts);
 }
 
 /* However often it takes. While this waits, the event keeps its place among those in hand, so intake comes to
  * rest by itself when no dead letter can be written. */
 static int publish_until_confirmed(cel_ctx *ctx, const bridge_route *route, const cel_message *message,
-                                   bridge_reason reason, const bridge_attempts *attempts)
+                                   bridge_reason reason, bridge_attempts *attempts)
 {
         bool with_original = true;
 
@@ -164,13 +164,12 @@ static int publish_until_confirmed(cel_ctx *ctx, const bridge_route *route, cons
 }
 
 int bridge_dead_letter(cel_ctx *ctx, bridge_route *route, const cel_message *message, bridge_reason reason,
-                       const bridge_attempts *attempts)
+                       bridge_attempts *attempts)
 {
         if (publish_until_confirmed(ctx, route, message, reason, attempts) < 0)
-                return CEL_REQUEUE;
-        route->dead++;
+                return bridge_give_back(attempts);
         cel_warn(ctx, "BRIDGE-DEAD-LETTER", "route=%s reason=%s status=%d attempts=%u queue=%s: %s",
                  route->config->name, reason_name[reason], attempts->status, attempts->n,
                  route->config->dead_letter_queue, attempts->error);
-        return CEL_HANDLED;
+        return bridge_settle(route, attempts);
 }

@@ -1,58 +1,126 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One event. It is held unacknowledged while it is tried; what this file returns is what settles it, and it
- * returns CEL_HANDLED in three places only: a 2xx, an event that the route does not match, a confirmed dead
- * letter. */
-#include "bridge/route.h"
-
+ * One event. It is held unacknowledged while it is tried. An attempt has an outcome, the outcome a verdict (verdict.h),
+ * the verdict a consequence (decide.h), and that ends in bridge_settle() or bridge_give_back(). */
 #include "bridge/backoff.h"
+#include "bridge/copy.h"
+#include "bridge/gate.h"
+#include "bridge/park.h"
 #include "bridge/request.h"
+#include "bridge/settle.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
-bool bridge_back_off(cel_ctx *ctx, const bridge_route *route, unsigned n)
+enum {
+        COPY_WAIT_MS_BASE = 1000,
+        COPY_WAIT_MS_CAP = 30 * 1000
+}; /* between two tries to publish a copy, at most */
+
+uint32_t bridge_random(void)
 {
         uint32_t random;
 
         if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
                 random = UINT32_MAX; /* no chance is better than no delivery */
-        int64_t wait_ms =
-                bridge_wait_ms(route->config->backoff_ms_base, route->config->backoff_ms_cap, n, random);
+        return random;
+}
 
-        CEL_WITHIN_MS(ctx, wait_ms);
+int64_t bridge_time_of_day_ms(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t lesser(int64_t a, int64_t b)
+{
+        return a < b ? a : b;
+}
+
+bool bridge_back_off(cel_ctx *ctx, const bridge_route *route, unsigned n)
+{
+        CEL_WITHIN_MS(ctx, bridge_wait_ms(lesser(route->config->backoff_ms_base, COPY_WAIT_MS_BASE),
+                                          lesser(route->config->backoff_ms_cap, COPY_WAIT_MS_CAP), n,
+                                          bridge_random()));
+
         return cel_await(ctx, route->stop, NULL) == CEL_ETIMEDOUT;
 }
 
 /* --- The attempt ------------------------------------------------------------------------------ */
 
-/* One attempt. Returns the response's status, or an error; attempts->status and ->error tell what it was. */
+static bridge_retry_after read_retry_after(const cel_http_response *response)
+{
+        int64_t now_ms = bridge_time_of_day_ms();
+        bridge_retry_after after =
+                bridge_read_retry_after(cel_http_response_header(response, "Retry-After"), now_ms);
+
+        if (!after.given && !after.never)
+                after = bridge_read_rate_limit(cel_http_response_header(response, "RateLimit-Remaining"),
+                                               cel_http_response_header(response, "RateLimit-Reset"), now_ms);
+        if (!after.given && !after.never)
+                after = bridge_read_rate_limit(cel_http_response_header(response, "X-RateLimit-Remaining"),
+                                               cel_http_response_header(response, "X-RateLimit-Reset"),
+                                               now_ms);
+        return after;
+}
+
+static void judge_answer(const bridge_route *route, const cel_http_response *response,
+                         bridge_attempts *attempts, bridge_outcome *outcome)
+{
+        outcome->status = cel_http_response_status(response);
+        outcome->verdict = bridge_verdict_of_status(&route->config->verdicts, outcome->status);
+        if (outcome->verdict.class != BRIDGE_OK)
+                outcome->retry_after = read_retry_after(response);
+        snprintf(attempts->error, sizeof(attempts->error), "answered %d", outcome->status);
+}
+
+static void judge_failure(cel_ctx *ctx, const bridge_route *route, int code, const cel_http_failure *failure,
+                          bridge_attempts *attempts, bridge_outcome *outcome)
+{
+        outcome->status = failure->status;
+        outcome->verdict = bridge_verdict_of_failure(&route->config->verdicts, code, failure);
+        attempts->maybe_delivered |= failure->maybe_sent && outcome->verdict.class != BRIDGE_OK;
+        if (code == CEL_ETIMEDOUT)
+                snprintf(attempts->error, sizeof(attempts->error), "no answer within %lld ms",
+                         (long long)route->config->to.timeout_ms);
+        else
+                snprintf(attempts->error, sizeof(attempts->error), "%s", cel_ctx_error_text(ctx, code));
+}
+
+/* One attempt. Returns 0 and what came of it, which attempts->status and ->error tell as well; or CEL_ECANCELED. */
 static int attempt(cel_ctx *ctx, const bridge_route *route, const cel_notification *n,
-                   bridge_request *request, bridge_attempts *attempts)
+                   bridge_request *request, bridge_attempts *attempts, bridge_outcome *outcome)
 {
         cel_auto(cel_http_response) *response = NULL;
+        cel_http_failure failure = {0};
         cel_http_request http;
 
         CEL_WITHIN_MS(ctx, route->config->to.timeout_ms);
+        *outcome = (bridge_outcome){0};
         int r = bridge_request_complete(request,
-                                        &(bridge_attempt){.n = attempts->n,
+                                        &(bridge_attempt){.n = attempts->n + 1,
+                                                          .first_ms = attempts->first_ms,
                                                           .redelivered = n->raw->redelivered,
                                                           .maybe_delivered = attempts->maybe_delivered},
                                         &http);
 
+        if (attempts->first_ms == 0)
+                attempts->first_ms = bridge_time_of_day_ms();
+        http.failure = &failure;
         if (r >= 0)
                 r = cel_http_send(ctx, route->http, &http, &response);
-        if (r == CEL_EUNKNOWN || r == CEL_EPROTO || r == CEL_ETIMEDOUT)
-                attempts->maybe_delivered = true;
-        attempts->status = r < 0 ? 0 : cel_http_response_status(response);
+        if (r == CEL_ECANCELED)
+                return r;
         if (r >= 0)
-                snprintf(attempts->error, sizeof(attempts->error), "answered %d", attempts->status);
-        else if (r == CEL_ETIMEDOUT)
-                snprintf(attempts->error, sizeof(attempts->error), "no answer within %lld ms",
-                         (long long)route->config->to.timeout_ms);
+                judge_answer(route, response, attempts, outcome);
         else
-                snprintf(attempts->error, sizeof(attempts->error), "%s", cel_ctx_error_text(ctx, r));
-        return r < 0 ? r : attempts->status;
+                judge_failure(ctx, route, r, &failure, attempts, outcome);
+        attempts->status = outcome->status;
+        return 0;
 }
 
 /* --- Telling ---------------------------------------------------------------------------------- */
@@ -70,7 +138,6 @@ static void note_failure(cel_ctx *ctx, bridge_route *route, const bridge_attempt
 
 static void note_success(cel_ctx *ctx, bridge_route *route)
 {
-        route->delivered++;
         if (!route->failing)
                 return;
         route->failing = false;
@@ -96,27 +163,88 @@ static bool is_too_large(const bridge_route *route, const cel_notification *n, c
         return true;
 }
 
-/* Attempt after attempt, until one succeeds or there were enough. */
-static int deliver_request(cel_ctx *ctx, bridge_route *route, const cel_notification *n,
-                           bridge_request *request, bridge_attempts *attempts)
+/* An attempt, and what follows from it; the route's breaker hears of both. */
+static int try_once(cel_ctx *ctx, bridge_route *route, const cel_notification *n, bridge_request *request,
+                    unsigned era, bridge_attempts *attempts, bridge_decision *ret_decision)
 {
-        for (;;) {
-                if (cel_future_done(route->stop)) /* what is not in flight goes back */
-                        return CEL_REQUEUE;
-                attempts->n++;
-                int r = attempt(ctx, route, n, request, attempts);
+        bridge_outcome outcome;
+        int r = attempt(ctx, route, n, request, attempts, &outcome);
 
-                if (r >= 200 && r <= 299) {
-                        note_success(ctx, route);
-                        return CEL_HANDLED;
-                }
-                if (r == CEL_ECANCELED)
-                        return CEL_REQUEUE;
+        if (r < 0)
+                return r;
+        bridge_gate_judge(ctx, route, attempts->key, &outcome);
+        /* Chance costs a system call, and success needs none. */
+        uint32_t random = outcome.verdict.class == BRIDGE_OK ? 0 : bridge_random();
+        *ret_decision = bridge_decide(route->config, attempts, &outcome, bridge_time_of_day_ms(), random);
+        if (ret_decision->step == BRIDGE_STEP_DONE)
+                note_success(ctx, route);
+        else
                 note_failure(ctx, route, attempts);
-                if (attempts->n == route->config->attempts_max)
-                        return bridge_dead_letter(ctx, route, n->raw, BRIDGE_MAX_ATTEMPTS, attempts);
-                if (!bridge_back_off(ctx, route, attempts->n))
-                        return CEL_REQUEUE;
+        bridge_gate_report(ctx, route, era, &outcome, ret_decision, random);
+        return 0;
+}
+
+/* The longest wait that there is. */
+static int64_t wait_ms_max(const bridge_route_config *config)
+{
+        int64_t max = config->backoff_ms_cap;
+
+        for (size_t i = 0; i < config->schedule.n; i++)
+                max = config->schedule.ms[i] > max ? config->schedule.ms[i] : max;
+        max = config->retry_after_ms_max > max ? config->retry_after_ms_max : max;
+        return max + max / 5;
+}
+
+/* It is not to wait here. Returns true if it is settled, and how; false: it cannot be parked, and waits here after all, for as
+ * long as RabbitMQ lets it. */
+static bool leave(cel_ctx *ctx, bridge_route *route, const cel_notification *n, bridge_attempts *attempts,
+                  bridge_wait *wait, cel_time held_since, int *ret_settled)
+{
+        cel_time limit = cel_time_add_ms(held_since, BRIDGE_HOLD_MS_MAX);
+        int r = wait->nowhere_else ? CEL_ETOOBIG : bridge_park(ctx, route, n->raw, wait->later_ms, attempts);
+
+        if (r == CEL_ETOOBIG && !wait->nowhere_else) {
+                wait->nowhere_else = true;
+                wait->held_until = limit;
+                return false;
+        }
+        *ret_settled = r >= 0 ? bridge_settle(route, attempts) : bridge_give_back(attempts);
+        return true;
+}
+
+static int try_until_settled(cel_ctx *ctx, bridge_route *route, const cel_notification *n,
+                             bridge_request *request, bridge_attempts *attempts)
+{
+        cel_time begun = cel_ctx_now(ctx);
+        int64_t wait_ms =
+                bridge_park_restore(n->raw, bridge_time_of_day_ms(), wait_ms_max(route->config), attempts);
+        bridge_wait wait = {.not_before = cel_time_add_ms(begun, wait_ms),
+                            .held_until = cel_time_add_ms(begun, route->config->hold_ms_max)};
+        bridge_decision decision = {0};
+        int settled = 0;
+
+        for (;;) {
+                switch (bridge_gate_wait(ctx, route, &wait)) {
+                case BRIDGE_TURN_STOP:
+                        return bridge_give_back(attempts);
+                case BRIDGE_TURN_LATER:
+                        if (leave(ctx, route, n, attempts, &wait, begun, &settled))
+                                return settled;
+                        continue;
+                case BRIDGE_TURN_GO:
+                        break;
+                }
+                if (try_once(ctx, route, n, request, wait.era, attempts, &decision) < 0)
+                        return bridge_give_back(attempts);
+                switch (decision.step) {
+                case BRIDGE_STEP_DONE:
+                        attempts->proof = BRIDGE_PROOF_ANSWER;
+                        return bridge_settle(route, attempts);
+                case BRIDGE_STEP_GIVE_UP:
+                        return bridge_dead_letter(ctx, route, n->raw, decision.reason, attempts);
+                case BRIDGE_STEP_AGAIN:
+                        wait.not_before = cel_time_add_ms(cel_ctx_now(ctx), decision.wait_ms);
+                }
         }
 }
 
@@ -137,25 +265,25 @@ static int deliver_matching(cel_ctx *ctx, bridge_route *route, const cel_notific
                 return bridge_dead_letter(ctx, route, n->raw, BRIDGE_UNPROCESSABLE, &attempts);
         if (r < 0)
                 return r;
-        return deliver_request(ctx, route, n, request, &attempts);
+        return try_until_settled(ctx, route, n, request, &attempts);
 }
 
 static int settle_unmatched(cel_ctx *ctx, bridge_route *route, const cel_notification *n)
 {
         bridge_attempts attempts = {.error = "the route does not match it"};
 
+        if (!route->config->dead_letter_unmatched) {
+                attempts.proof = BRIDGE_PROOF_UNMATCHED;
+                return bridge_settle(route, &attempts);
+        }
         route->unmatched++;
-        if (!route->config->dead_letter_unmatched)
-                return CEL_HANDLED;
         if (bridge_request_key(n, attempts.key) < 0)
                 *attempts.key = '\0';
         return bridge_dead_letter(ctx, route, n->raw, BRIDGE_UNMATCHED, &attempts);
 }
 
-int bridge_deliver(cel_ctx *ctx, const cel_notification *n, void *arg)
+static int deliver(cel_ctx *ctx, bridge_route *route, const cel_notification *n)
 {
-        bridge_route *route = arg;
-
         int matches = bridge_match_event(&route->config->match,
                                          &(bridge_event){.notification = n, .route = route->config->name});
 
@@ -165,6 +293,23 @@ int bridge_deliver(cel_ctx *ctx, const cel_notification *n, void *arg)
                 return settle_unmatched(ctx, route, n);
         cel_ctx_set_request_id(ctx, n->message_id);
         return deliver_matching(ctx, route, n);
+}
+
+int bridge_deliver(cel_ctx *ctx, const cel_notification *n, void *arg)
+{
+        cel_notification event = *n;
+        bridge_origin origin;
+
+        if (!bridge_is_parked(n->raw))
+                return deliver(ctx, arg, n);
+        int r = bridge_origin_init(
+                &origin, n->raw); /* it is the same event as before: also for templates and conditions */
+        if (r < 0)
+                return r;
+        event.raw = &origin.message;
+        r = deliver(ctx, arg, &event);
+        bridge_origin_fini(&origin);
+        return r;
 }
 
 int bridge_deliver_invalid(cel_ctx *ctx, const cel_message *message, const char *why, void *arg)

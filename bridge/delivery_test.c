@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bridge/route.h"
+#include "bridge/gate.h"
 #include "fixture.h"
 #include "test.h"
 
@@ -7,6 +7,8 @@
 typedef struct world {
         fixture f;
         bridge_route_config config;
+        bridge_park_config park;
+        int64_t ladder[1];
         bridge_route route;
 } world;
 
@@ -19,17 +21,26 @@ static void world_init(world *w, const cel_http_header *header)
                                        .timeout_ms = 1000,
                                        .headers = (cel_http_header *)header,
                                        .headers_n = 1},
+                                .concurrency = 16,
+                                .hold_ms_max = 60000,
                                 .attempts_max = 3,
+                                .age_ms_max = 3600 * 1000,
                                 .backoff_ms_base = 1000,
                                 .backoff_ms_cap = 1000,
                                 .message_bytes_max = 1000}};
+        w->ladder[0] = 10000;
+        w->park = (bridge_park_config){.prefix = (char *)"test", .ladder = {.ms = w->ladder, .n = 1}};
         w->route.config = &w->config;
+        w->route.park = &w->park;
+        bridge_breaker_init(&w->route.breaker, 5000, 60000, 16);
+        CHECK_INT(cel_event_new(&w->route.changed), 0);
         CHECK_INT(cel_future_new(&w->route.stop), 0);
 }
 
 static void world_fini(world *w)
 {
         cel_future_unref(w->route.stop);
+        cel_event_free(w->route.changed);
         fixture_free(&w->f);
 }
 
@@ -47,11 +58,11 @@ static int deliver(cel_ctx *ctx, void *arg)
         return r;
 }
 
-TEST(a_request_that_the_http_client_refuses_is_tried_again_as_any_other)
+TEST(half_of_the_wait_before_another_attempt_is_fixed)
 {
         world w;
 
-        world_init(&w, &(cel_http_header){"Expect", "100-continue"});
+        world_init(&w, &(cel_http_header){"X-Source", "test"});
         cel_task *task = fixture_spawn(&w.f, "event", deliver, &w);
         CHECK_PENDING(task);
         CHECK_INT(w.route.failures, 1);
@@ -62,6 +73,7 @@ TEST(a_request_that_the_http_client_refuses_is_tried_again_as_any_other)
         CHECK_PENDING(task);
         CHECK_INT(w.route.failures, 2);
         cel_future_complete(w.route.stop, 0, NULL);
+        bridge_gate_wake(&w.route);
         fixture_settle(&w.f);
         CHECK_RESULT(task, CEL_REQUEUE);
         world_fini(&w);

@@ -411,24 +411,60 @@ void bridge_read_count(bridge_decoder *d, const bridge_schema_field *field, cons
                                    (long long)field->max);
 }
 
-void bridge_read_duration(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
-                          void *target)
+/* One duration within the field's limits. */
+static bool read_duration(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                          int64_t *ret_ms)
 {
         int64_t ms = 0;
 
-        if (!check_field_kind(d, field, node, BRIDGE_YAML_TEXT))
-                return;
-        if (!parse_duration(node->text, &ms))
+        if (!parse_duration(node->text, &ms)) {
                 bridge_report_node(
                         d->report, node,
                         "\"%s\" is %s, write a duration in whole milliseconds, such as 500ms, 1.5s, 2m or 1h",
                         field->key, bridge_quote(node->text).text);
-        else if (ms < field->min || ms > field->max)
+                return false;
+        }
+        if (ms < field->min || ms > field->max) {
                 bridge_report_node(d->report, node, "\"%s\" is %s, it must be between %s and %s", field->key,
                                    bridge_quote(node->text).text, bridge_duration(field->min).text,
                                    bridge_duration(field->max).text);
-        else
-                *(int64_t *)target = ms;
+                return false;
+        }
+        *ret_ms = ms;
+        return true;
+}
+
+void bridge_read_duration(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                          void *target)
+{
+        if (check_field_kind(d, field, node, BRIDGE_YAML_TEXT))
+                read_duration(d, field, node, target);
+}
+
+void bridge_read_durations(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+                           void *target)
+{
+        bridge_durations *durations = target;
+        char what[64];
+
+        if (!check_field_kind(d, field, node, BRIDGE_YAML_LIST))
+                return;
+        if (node->children_n == 0 || node->children_n > field->items_max) {
+                bridge_report_node(d->report, node, "\"%s\" has %zu items, it must have 1 to %zu", field->key,
+                                   node->children_n, field->items_max);
+                return;
+        }
+        free(durations->ms);
+        *durations = (bridge_durations){.ms = calloc(node->children_n, sizeof(*durations->ms))};
+        if (!durations->ms) {
+                d->out_of_memory = true;
+                return;
+        }
+        snprintf(what, sizeof(what), "each item of \"%s\"", field->key);
+        for (const bridge_yaml_node *item = node->first; item; item = item->next)
+                if (bridge_check_kind(d, what, item, BRIDGE_YAML_TEXT) &&
+                    read_duration(d, field, item, &durations->ms[durations->n]))
+                        durations->n++;
 }
 
 void bridge_read_size(bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,

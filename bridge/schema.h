@@ -15,6 +15,7 @@
 #ifndef CELADON_BRIDGE_SCHEMA_H
 #define CELADON_BRIDGE_SCHEMA_H
 
+#include "bridge/durations.h"
 #include "bridge/yaml.h"
 
 #include <stdint.h>
@@ -48,6 +49,7 @@ struct bridge_schema_field {
         bool required;
         int64_t min;                          /* numbers; in their target's unit */
         int64_t max;                          /* likewise; texts: bytes, 0: 255; lists: items */
+        size_t items_max;                     /* of lists whose `min` and `max` are those of an item */
         bridge_check_fn check;                /* texts and lists; NULL: none */
         const bridge_schema_section *section; /* nested sections only */
 };
@@ -90,6 +92,9 @@ void bridge_read_list(bridge_decoder *d, const bridge_schema_field *field, const
 void bridge_read_text_or_list(bridge_decoder *d, const bridge_schema_field *field,
                               const bridge_yaml_node *node,
                               void *target); /* the same; one text stands for a list of one */
+void bridge_read_durations(
+        bridge_decoder *d, const bridge_schema_field *field, const bridge_yaml_node *node,
+        void *target); /* bridge_durations; a list of one or more, at most field->items_max */
 
 /* For readers of one's own. */
 bool bridge_check_kind(bridge_decoder *d, const char *what, const bridge_yaml_node *node,

@@ -143,7 +143,7 @@ def test_what_only_python_calls_json_arrives_or_becomes_a_dead_letter_but_is_not
 
 
 @pytest.mark.sanitized
-@pytest.mark.parametrize('status', [301, 302, 400, 401, 403, 404, 409, 429, 500, 503])
+@pytest.mark.parametrize('status', [404, 409, 429, 500, 503])
 def test_an_event_is_acked_only_after_a_2xx(bus, api, start_bridge, status):
     gate = api.hold()
     bridge = start_bridge(bridge_config(bus.url(), route(api.url + '/events'))).ready()
@@ -213,7 +213,7 @@ def test_a_route_whose_api_hangs_does_not_hold_up_another(bus, api, start_bridge
 
 @pytest.mark.sanitized
 def test_the_wait_between_attempts_doubles_up_to_the_cap_and_is_never_less_than_half_of_that(bus, api, start_bridge):
-    api.respond = lambda request: 503
+    api.respond = lambda request: 500
     start_bridge(bridge_config(
         bus.url(), route(api.url, max_attempts=5, backoff={'base': '100ms', 'cap': '300ms'}))).ready()
     bus.publish(notification())

@@ -44,7 +44,7 @@ def test_nothing_is_lost_or_acked_early_while_the_api_answers_503_is_stopped_and
 
     api.stop()
     with SlammedDoor(api.port) as door:
-        door.connections.wait_for(50)
+        door.connections.wait_for(10)
         state = bus.queue('celadon')
         assert state.ready + state.unacked == 300
     api.respond = lambda request: 200

@@ -36,7 +36,7 @@ def test_sigterm_finishes_what_is_in_flight_and_gives_the_rest_back(bus, api, st
 def test_sigterm_does_not_wait_for_the_next_attempt(bus, api, start_bridge):
     api.respond = lambda request: 503
     bridge = start_bridge(bridge_config(
-        bus.url(), route(api.url, backoff={'base': '10m', 'cap': '10m'}, max_attempts=2), drain='10m')).ready()
+        bus.url(), route(api.url, backoff={'base': '5m', 'cap': '5m'}, hold_max='10m'), drain='10m')).ready()
     bus.publish(notification())
     bridge.wait_log('BRIDGE-ROUTE-FAILING')  # it has failed once, and waits
 
@@ -102,7 +102,7 @@ def test_an_event_whose_last_attempt_fails_during_the_drain_becomes_a_whole_dead
     with bus.broker.events('consumer.deleted') as wait_for:
         bridge.terminate()
         wait_for('celadon')
-    gate.answer(503)
+    gate.answer(500)
     assert bridge.wait_exit() == 0
     letter, = bus.take('celadon.dead.instances', 1)
     assert letter.body == notification()

@@ -113,7 +113,8 @@ class Listener:
 
 
 class Api:
-    """`respond(request)` gives the status of each answer and may wait; 200 unless a test says otherwise."""
+    """`respond(request)` gives the status of each answer, or the status and a dictionary of headers, and may wait; 200 unless
+    a test says otherwise."""
 
     def __init__(self):
         self._folder = process.make_folder()
@@ -214,11 +215,11 @@ class Api:
             request = Request(head, stream.read(head['bytes']))
             self._count(+1)
             self.requests.append(request)
-            status = self.respond(request)
-            request.status = status
+            answer = self.respond(request)
+            request.status, more = answer if isinstance(answer, tuple) else (answer, {})
             self._count(-1)
             self.answered.append(request)
-            stream.write(b'%d\n' % status)
+            stream.write(json.dumps([request.status, more]).encode() + b'\n')
             stream.flush()
 
     def _count(self, difference):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application that uWSGI runs: it hands each request to whoever started it (api.py), and answers as that says.
 
-On the socket, per request: a line of JSON, then the body; back comes a line with the status. Each thread has a connection
+On the socket, per request: a line of JSON, then the body; back comes a line with the status and more headers. Each thread has a connection
 of its own.
 """
 
@@ -30,11 +30,11 @@ def application(environ, start_response):
     stream = _recorder()
     stream.write(json.dumps(request).encode() + b'\n' + body)
     stream.flush()
-    status = json.loads(stream.readline())
+    status, more = json.loads(stream.readline())
 
     answer = b'' if status in (204, 205) else b'{"status": %d}\n' % status
     start_response(f'{status} As Told', [('Content-Type', 'application/json'), ('Content-Length', str(len(answer))),
-                                         ('Location', '/elsewhere')])
+                                         ('Location', '/elsewhere'), *more.items()])
     return [answer]
 
 

@@ -41,6 +41,7 @@ def route(url, name='instances', durable=False, priorities=('info', 'error'), po
         'concurrency': 16,
         'max_attempts': 12,
         'backoff': {'base': '20ms', 'cap': '100ms'},
+        'breaker': {'open': '50ms', 'cap': '200ms'},
         'max_message': '16MiB',
         'dead_letter': {'queue': f'celadon.dead.{name}'},
         **settings,
@@ -53,9 +54,10 @@ class _PlainDumper(yaml.SafeDumper):
         return True  # what occurs twice is written twice
 
 
-def bridge_config(transport, *routes, drain='30s'):
-    """A configuration as YAML text."""
-    return yaml.dump({'transport': transport, 'drain': drain, 'routes': list(routes)}, Dumper=_PlainDumper, sort_keys=False)
+def bridge_config(transport, *routes, drain='30s', **settings):
+    """A configuration as YAML text; `settings` are more of its keys."""
+    return yaml.dump({'transport': transport, 'drain': drain, **settings, 'routes': list(routes)}, Dumper=_PlainDumper,
+                     sort_keys=False)
 
 
 def run_program(*arguments):
