@@ -286,9 +286,36 @@ anything
 GUIDE_START = GUIDE[:GUIDE.index('```c')]
 
 
+# The other documents that are compared with the code.
+OSLO = 'Uses `cel_run()`, `cel_way.fast`, `CEL_EODD` and `ssl`: `way_test:a_way_is_short`, `test_way:test_way`\n'
+VERDICTS = 'BRIDGE_STATUS(200, 299, OK, 0, 0, "done")\nBRIDGE_TRANSPORT(LATE, "late", RETRY, 0, "no answer")\nBRIDGE_PROFILE("p", 404, 404, OK, "gone")\n'
+BRIDGE = '''
+| status | verdict | |
+|---|---|---|
+| 200 to 299 | OK | done |
+
+| without an answer | verdict | |
+|---|---|---|
+| `late` | RETRY | no answer |
+
+| profile | status | verdict | |
+|---|---|---|---|
+| `p` | 404 | OK | gone |
+
+'''
+
+
 @pytest.fixture
 def guide(tree):
-    """A tree with a guide that shows one program."""
+    """A tree with a guide that shows one program, and the other documents."""
+    tree.write('docs/OSLO.md', OSLO)
+    tree.write('lib/driver/options.c', 'static const option table[] = {\n        {"ssl", OPTION_BOOL},\n};\n')
+    tree.write('include/celadon/way.h', '/* cel_said is not there. */\ntypedef struct cel_way {\n        int fast; /* or slow */\n} cel_way;\n'
+                                        '#define CEL_ERRORS(X) X(EODD, -1, "odd")\n')
+    tree.write('lib/low/way_test.c', 'TEST(a_way_is_short)\n{\n}\n')
+    tree.write('tests/functional/test_way.py', 'def test_way():\n    pass\n')
+    tree.write('docs/BRIDGE.md', BRIDGE)
+    tree.write('bridge/verdicts.def', VERDICTS)
     tree.write('docs/PROGRAMMING.md', GUIDE)
     tree.write('include/celadon/run.h', 'int cel_run(void);\n')
     tree.write('examples/programming/01_one.c', '#include <x.h>\n\nint main(void)\n{\n        return cel_run();\n}\n')
@@ -315,8 +342,17 @@ def test_docs_accepts_excerpts_and_output_as_they_are(guide):
     ('docs/PROGRAMMING.md', GUIDE_START, '01_one.c: docs/PROGRAMMING.md does not show it'),
     ('examples/programming/02_two.c', '', '02_two.c: there is no 02_two.out'),
     ('examples/programming/meson.build', "['01']", '01_one.c: examples/programming/meson.build does not build'),
+    ('docs/OSLO.md', OSLO.replace('cel_run', 'cel_walk'), 'OSLO.md:1: no header knows cel_walk'),
+    ('docs/OSLO.md', OSLO.replace('cel_run', 'cel_said'), 'OSLO.md:1: no header knows cel_said'),
+    ('docs/OSLO.md', OSLO.replace('EODD', 'EEVEN'), 'OSLO.md:1: no header knows CEL_EEVEN'),
+    ('docs/OSLO.md', OSLO.replace('.fast', '.slow'), 'OSLO.md:1: cel_way has no member slow'),
+    ('docs/OSLO.md', OSLO.replace('is_short', 'is_long'), 'OSLO.md:1: there is no test a_way_is_long in way_test'),
+    ('docs/OSLO.md', OSLO.replace(':test_way', ':test_road'), 'OSLO.md:1: there is no test test_road in test_way'),
+    ('docs/OSLO.md', OSLO.replace('`ssl`', 'ssl'), 'OSLO.md: option ssl of lib/driver/options.c is not in it'),
+    ('lib/driver/options.c', '', 'options.c: no option is found in it'),
+    ('docs/BRIDGE.md', BRIDGE.replace('| OK | done', '| RETRY | done'), 'BRIDGE.md: the table "| status | verdict | |" is not that of'),
 ])
-def test_docs_names_what_differs_from_the_programs(guide, file, text, complaint):
+def test_docs_names_what_differs_from_programs_and_code(guide, file, text, complaint):
     guide.write(file, text)
     assert complaint in guide.complaint('check-docs')
 
