@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Serializers: what a service makes of its arguments, results, payloads and contexts before they are sent, and of those
- * that come, as oslo.messaging's Serializer does. Both sides need to agree on it.
+ * Serializers: what a service makes of RPC's arguments, results and contexts before they are sent, and of those that
+ * come, as oslo.messaging's Serializer does. Both sides need to agree on it.
  *
  *     // An id is sent as an object that says what it is the id of.
  *     static int wrap(cel_ctx *ctx, void *arg, const json_t *context, json_t *entity, json_t **ret_entity)
