@@ -8,10 +8,7 @@ import pytest
 
 from parts import Api, Bridge, RabbitMQ, program
 
-SEED = int(os.environ.get('CELADON_SEED') or random.SystemRandom().randrange(2**32))
-
-
-_notes = []
+SEED = int(os.environ.setdefault('CELADON_SEED', str(random.SystemRandom().randrange(2**32))))  # also of workers
 
 
 def pytest_report_header(config):
@@ -22,16 +19,23 @@ def pytest_report_header(config):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if _notes:
+    reports = [report for some in terminalreporter.stats.values() for report in some if getattr(report, 'when', '') == 'teardown']
+    notes = dict.fromkeys(text for report in reports for name, text in report.user_properties if name == 'note')
+    if notes:
         terminalreporter.section('notes')
-        for text in _notes:
+        for text in notes:
             terminalreporter.write_line(text)
+
+
+def _add_note(request, text):
+    """In the test's report, which also comes from another process."""
+    request.node.user_properties.append(('note', text))
 
 
 @pytest.fixture
 def note(request):
     """A function that puts a text into the summary at the end of the run."""
-    return lambda text: _notes.append(f'{request.node.name}: {text}')
+    return lambda text: _add_note(request, f'{request.node.name}: {text}')
 
 
 @pytest.fixture
@@ -39,8 +43,7 @@ def rng(request):
     """Random numbers of the test's own; the same again for the same seed."""
     text = f'repeat the random tests with CELADON_SEED={SEED}'
     print(text)
-    if text not in _notes:
-        _notes.append(text)
+    _add_note(request, text)
     return random.Random(f'{SEED} {request.node.name}')
 
 
