@@ -4,6 +4,7 @@
 #ifndef CELADON_NOTIFICATION_H
 #define CELADON_NOTIFICATION_H
 
+#include <celadon/serializer.h>
 #include <celadon/transport.h>
 #include <jansson.h>
 
@@ -19,7 +20,8 @@ typedef struct cel_notification {
         const char *timestamp; /* as sent: UTC without a zone, "2026-05-13 12:53:00.123456" */
         const json_t *payload; /* NULL if there was none */
         const json_t *message; /* the whole notification: an object, the keys above and _context_* included */
-        const char *text; /* the same as JSON text, byte for byte as it was sent, without oslo's envelope */
+        const char *
+                text; /* the notification as JSON text, byte for byte as it was sent, without oslo's envelope */
         size_t text_bytes;
         const cel_message
                 *raw; /* what came off the queue: its body has the envelope, and may be compressed */
@@ -110,6 +112,10 @@ typedef struct cel_notification_listener_options {
         /* NULL: a message that is no notification is rejected without requeue (oslo's rule), and logged. */
         cel_invalid_message_fn on_invalid;
         void *arg; /* borrowed, passed to these three */
+        /* What is made of the context and then of the payload before filters and handlers see them; copied; NULL: nothing. It
+         * works in the handler's task: what it fails with, that handler has failed with. With it, what no filter lets pass
+         * has a place in its batch. */
+        const cel_serializer *serializer;
 } cel_notification_listener_options;
 
 CEL_BEGIN

@@ -10,6 +10,7 @@
 #ifndef CELADON_NOTIFIER_H
 #define CELADON_NOTIFIER_H
 
+#include <celadon/serializer.h>
 #include <celadon/transport.h>
 #include <jansson.h>
 
@@ -35,6 +36,9 @@ typedef struct cel_notifier_options {
         /* How often to try again: attempts to connect, each to one host, and to send what may have been lost with a
          * connection; a listener that had it already recognises it. 0: CEL_RETRY_FOREVER; CEL_RETRY_NEVER. */
         int retry;
+        /* What is made of the payload, in the context as cel_notify() is given it, and then of what is sent of that context.
+         * Copied; NULL: they are left as they are. */
+        const cel_serializer *serializer;
 } cel_notifier_options;
 
 CEL_BEGIN
@@ -60,7 +64,7 @@ CEL_API int cel_notifier_prepare(cel_ctx *ctx, const cel_notifier *notifier, con
  * are sent that oslo.messaging sends: who and what for, and never a token.
  * Owns:   `payload` is taken, also on failure; NULL is null. `context` is borrowed.
  * Waits:  until the bus has confirmed it, the deadline or cancellation; for a bus that is away, too.
- * Errors: CEL_EINVAL (the priority, a payload that is no JSON); CEL_EUNKNOWN: it may have arrived or not, and was
+ * Errors: CEL_EINVAL (the priority, a payload that is no JSON); the serializer's; CEL_EUNKNOWN: it may have arrived or not, and was
  *         not to be sent again; CEL_ECONNECT and what else connecting may fail with (the retries are used up, or the
  *         bus has refused from the first time on); as cel_publish(), cel_transport_declare_queue(). With several topics or drivers, the
  *         first failure, after all have been tried. */

@@ -2,7 +2,7 @@
  *
  * A handler's task: call who wants what is in the batch, and settle it. */
 #include "base/assert.h"
-#include "notify/listener.h"
+#include "notify/deserialize.h"
 
 #include <celadon/log.h>
 #include <stdlib.h>
@@ -134,6 +134,43 @@ static void handle_several(cel_ctx *ctx, batch *b)
         }
 }
 
+/* --- A task ----------------------------------------------------------------------------------- */
+
+/* Deserialize the jobs of a batch, and settle those with which that fails, and those that no filter lets pass. */
+static void deserialize(cel_ctx *ctx, batch *b)
+{
+        unsigned kept = 0, wanted = 0;
+
+        for (unsigned i = 0; i < b->n; i++) {
+                int r = job_deserialize(ctx, b->jobs[i]);
+
+                if (r < 0)
+                        settle(ctx, b->jobs[i], r);
+                else
+                        b->jobs[kept++] = b->jobs[i];
+        }
+        int r = kept > 0 ? jobs_filter(ctx, b->jobs, kept) : 0;
+        for (unsigned i = 0; i < kept; i++) {
+                if (r < 0)
+                        job_end(b->jobs[i], CEL__SETTLE_REQUEUE); /* whatever the rule for handlers */
+                else if (!b->jobs[i]->endpoints)
+                        job_end(b->jobs[i], CEL__SETTLE_ACK);
+                else
+                        b->jobs[wanted++] = b->jobs[i];
+        }
+        b->n = wanted;
+}
+
+static void handle_valid(cel_ctx *ctx, batch *b)
+{
+        if (is_deserializing(b->listener))
+                deserialize(ctx, b);
+        if (b->listener->endpoints.list[0].on_batch)
+                handle_several(ctx, b);
+        else if (b->n > 0)
+                handle_one(ctx, b->jobs[0]);
+}
+
 int batch_work(cel_ctx *ctx, void *arg)
 {
         batch *b = arg;
@@ -141,10 +178,8 @@ int batch_work(cel_ctx *ctx, void *arg)
 
         if (!b->jobs[0]->valid)
                 handle_invalid(ctx, b->jobs[0]);
-        else if (listener->endpoints.list[0].on_batch)
-                handle_several(ctx, b);
         else
-                handle_one(ctx, b->jobs[0]);
+                handle_valid(ctx, b);
         free(b);
         listener->running--;
         if (listener->open || !cel__list_empty(&listener->pending))

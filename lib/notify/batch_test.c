@@ -174,6 +174,148 @@ TEST(an_endpoint_that_gives_back_ends_the_round)
         }
 }
 
+/* --- Serializers ------------------------------------------------------------------------------ */
+
+static int read_context(cel_ctx *ctx, void *arg, json_t *context, json_t **ret_context)
+{
+        (void)arg;
+        *ret_context = json_pack("{s:s}", "user", json_string_value(json_object_get(context, "u")));
+        return *ret_context ? 0 : cel_fail(ctx, CEL_EINVAL, "there is no u");
+}
+
+/* Waits like a handler, if that is to wait: it is in the handler's task. */
+static int read_payload(cel_ctx *ctx, void *arg, const json_t *context, json_t *payload, json_t **ret_payload)
+{
+        world *w = arg;
+        int r = w->gate ? cel_await(ctx, w->gate, NULL) : 0;
+
+        if (r >= 0)
+                *ret_payload =
+                        json_pack("{s:O, s:O}", "state", payload, "of", json_object_get(context, "user"));
+        return r;
+}
+
+static void give_serialized(world *w, const char *id, const char *user, const char *payload)
+{
+        char body[256];
+
+        snprintf(body, sizeof(body),
+                 "{\"priority\": \"INFO\", \"message_id\": \"%s\", \"_unique_id\": \"%s\", \"payload\": "
+                 "\"%s\", "
+                 "\"_context_u\": %s}",
+                 id, id, payload, user);
+        bus_deliver(&w->bus, 0, body, NULL);
+        fixture_settle(&w->f);
+}
+
+static int check_made(cel_ctx *ctx, const cel_notification *n, void *arg)
+{
+        const json_t *message = n->message;
+
+        CHECK_STR(json_string_value(json_object_get(n->payload, "of")), "me");
+        CHECK(json_object_get(message, "payload") == n->payload);
+        CHECK_STR(json_string_value(json_object_get(message, "_context_user")), "me");
+        CHECK(!json_object_get(message, "_context_u"));
+        CHECK(strstr(n->text, "_context_u\""));
+        return write_down(ctx, arg, &n, 1);
+}
+
+static const cel_notification_filter active_for_me = {
+        .context = (const cel_member_pattern[]){{"user", "me$"}, {0}},
+        .payload = (const cel_member_pattern[]){{"state", "active$"}, {0}}};
+
+TEST(filters_and_handlers_see_what_a_serializer_has_made)
+{
+        world w;
+        handler a = {.w = &w, .name = "a", .result = CEL_REQUEUE};
+        cel_serializer serializer = {
+                .deserialize_context = read_context, .deserialize_entity = read_payload, .arg = &w};
+
+        world_init(&w);
+        w.endpoints[0] = (cel_notification_endpoint){
+                .filter = &active_for_me, .on_notification = check_made, .arg = &a};
+        w.options.endpoints_n = 1;
+        w.options.serializer = &serializer;
+        world_open(&w);
+        memset(&serializer, 0, sizeof(serializer)); /* it was copied */
+        give_serialized(&w, "1", "\"me\"", "active");
+        give_serialized(&w, "2", "\"me\"", "idle");
+        give_serialized(&w, "3", "\"you\"", "active");
+        CHECK_STR(w.calls, "a1;");
+        CHECK_STR(w.bus.settled, "qaa");
+        world_fini(&w);
+}
+
+TEST(what_cannot_be_deserialized_has_failed_as_if_its_handler_had)
+{
+        world w;
+        handler a = {.w = &w, .name = "a"};
+
+        for (int allowed = 0; allowed <= 1; allowed++) {
+                world_init(&w);
+                w.endpoints[0] = (cel_notification_endpoint){.on_notification = on_notification, .arg = &a};
+                w.options.endpoints_n = 1;
+                w.options.allow_requeue = allowed;
+                w.options.serializer = &(cel_serializer){.deserialize_context = read_context};
+                world_open(&w);
+                give_serialized(&w, "1", "null", "active");
+                CHECK_STR(w.calls, "");
+                CHECK_STR(w.bus.settled, allowed ? "q" : "a");
+                world_fini(&w);
+        }
+}
+
+TEST(a_batch_is_deserialized_and_then_filtered)
+{
+        world w;
+        handler a = {.w = &w, .name = "a"};
+
+        world_init(&w);
+        w.endpoints[0] =
+                (cel_notification_endpoint){.filter = &active_for_me, .on_batch = on_batch, .arg = &a};
+        w.options.endpoints_n = 1;
+        w.options.batch_size = 4;
+        w.options.serializer = &(cel_serializer){
+                .deserialize_context = read_context, .deserialize_entity = read_payload, .arg = &w};
+        world_open(&w);
+        give_serialized(&w, "1", "\"me\"", "active");
+        give_serialized(&w, "2", "null", "active");
+        give_serialized(&w, "3", "\"me\"", "idle");
+        CHECK_STR(w.bus.settled, "---");
+        give_serialized(&w, "4", "\"me\"", "active");
+        CHECK_STR(w.calls, "a1 4;");
+        CHECK_STR(w.bus.settled, "aqaa");
+        world_fini(&w);
+}
+
+TEST(a_serializer_that_waits_when_the_listener_closes_gives_back)
+{
+        world w;
+        handler a = {.w = &w, .name = "a"};
+
+        world_init(&w);
+        hold_handlers(&w);
+        w.endpoints[0] = (cel_notification_endpoint){.on_notification = on_notification, .arg = &a};
+        w.options.endpoints_n = 1;
+        w.options.allow_requeue = false;
+        w.options.serializer = &(cel_serializer){
+                .deserialize_context = read_context, .deserialize_entity = read_payload, .arg = &w};
+        world_open(&w);
+        give_serialized(&w, "1", "\"me\"", "active");
+        CHECK_STR(w.bus.settled, "-");
+        cel_task *closer = fixture_spawn(&w.f, "closer", close_listener, &w);
+        cel_task_cancel(closer);
+        fixture_settle(&w.f);
+        CHECK_RESULT(closer, CEL_ECANCELED);
+        CHECK_STR(w.calls, "");
+        CHECK_STR(w.bus.settled, "q");
+        cel_future_unref(w.gate);
+        bus_fini(&w.bus);
+        fixture_free(&w.f);
+}
+
+/* --- Targets and what is wrong ---------------------------------------------------------------- */
+
 TEST(what_is_wrong_with_endpoints_is_said_when_a_listener_opens)
 {
         static const cel_notification_filter broken = {.publisher_id = "*"};

@@ -87,26 +87,31 @@ void cel__endpoints_priorities(const cel__endpoints *endpoints, const char *name
         names[n] = NULL;
 }
 
-int cel__endpoints_match(cel__endpoints *endpoints, const cel_notification *notification,
-                         cel__endpoint_set *ret_set)
+cel__endpoint_set cel__endpoints_for(const cel__endpoints *endpoints, const char *priority)
 {
-        int number = cel__priority_find(notification->priority);
-        unsigned priority = number < 0 ? 0 : 1u << number;
+        int number = cel__priority_find(priority);
+        unsigned wanted = number < 0 ? 0 : 1u << number;
         cel__endpoint_set set = 0;
 
-        for (unsigned i = 0; i < endpoints->n; i++) {
-                const cel__endpoint *endpoint = &endpoints->list[i];
-                bool matches = endpoint->priorities == 0 || (endpoint->priorities & priority);
-
-                if (matches && endpoint->filter) {
-                        int r = cel__filter_match(endpoint->filter, notification->message, &matches);
-
-                        if (r < 0)
-                                return r;
-                }
-                if (matches)
+        for (unsigned i = 0; i < endpoints->n; i++)
+                if (endpoints->list[i].priorities == 0 || (endpoints->list[i].priorities & wanted))
                         set |= (cel__endpoint_set)1 << i;
+        return set;
+}
+
+int cel__endpoints_filter(cel__endpoints *endpoints, const json_t *message, cel__endpoint_set *set)
+{
+        for (unsigned i = 0; i < endpoints->n; i++) {
+                cel__endpoint_set one = (cel__endpoint_set)1 << i;
+                bool matches = true;
+
+                if (!(*set & one) || !endpoints->list[i].filter)
+                        continue;
+                int r = cel__filter_match(endpoints->list[i].filter, message, &matches);
+                if (r < 0)
+                        return r;
+                if (!matches)
+                        *set &= ~one;
         }
-        *ret_set = set;
         return 0;
 }

@@ -37,8 +37,10 @@ void cel__endpoints_fini(cel__endpoints *endpoints);
 /* Which priorities to listen to: `names` is NULL-terminated. */
 void cel__endpoints_priorities(const cel__endpoints *endpoints, const char *names[CEL__PRIORITIES_N + 1]);
 
-/* Who wants it? On the hub. Errors: CEL_ENOMEM. */
-int cel__endpoints_match(cel__endpoints *endpoints, const cel_notification *notification,
-                         cel__endpoint_set *ret_set);
+/* Who wants notifications of this priority? */
+cel__endpoint_set cel__endpoints_for(const cel__endpoints *endpoints, const char *priority);
+
+/* Take those out of `set` whose filter does not let `message` pass. On the hub. Errors: CEL_ENOMEM. */
+int cel__endpoints_filter(cel__endpoints *endpoints, const json_t *message, cel__endpoint_set *set);
 
 #endif

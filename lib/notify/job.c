@@ -69,6 +69,7 @@ void job_undecode(job *j)
 {
         if (j->valid)
                 cel__envelope_fini(&j->envelope);
+        j->made = (json_decref(j->made), NULL);
         cel__buf_clear(&j->plain, 0);
         j->decoded = j->valid = false;
         j->why[0] = '\0';

@@ -28,6 +28,7 @@ typedef struct job {
         cel__buf plain; /* the decompressed body, if it came compressed */
         cel__envelope envelope;
         cel_notification notification;
+        json_t *made; /* owned; what a serializer has made of the message; NULL: nothing */
         bool valid;
         bool passed_on;          /* the handler returned CEL_PASSED_ON */
         char why[JOB_WHY_BYTES]; /* unless valid */

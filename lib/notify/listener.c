@@ -20,6 +20,8 @@
  * (upstream leaves it unsettled, and any other message with that id as well), and the queue alone says which priorities are listened to. */
 #include "notify/listener.h"
 #include "base/hash.h"
+#include "notify/deserialize.h"
+#include "notify/hub.h"
 #include "notify/targets.h"
 #include "rt/task.h"
 
@@ -204,10 +206,13 @@ static bool batch_begin(cel_notification_listener *listener)
         return true;
 }
 
-/* Who wants it? Returns false if it is settled with that: nobody does, or it is not to be found out. */
+/* Who wants it, as far as that can be told now? Returns false if it is settled with that: nobody does, or it is not to be
+ * found out. */
 static bool is_wanted(cel_notification_listener *listener, job *j)
 {
-        if (cel__endpoints_match(&listener->endpoints, &j->notification, &j->endpoints) < 0) {
+        j->endpoints = cel__endpoints_for(&listener->endpoints, j->notification.priority);
+        if (!is_deserializing(listener) &&
+            cel__endpoints_filter(&listener->endpoints, j->notification.message, &j->endpoints) < 0) {
                 job_end(j, CEL__SETTLE_REQUEUE);
                 return false;
         }
@@ -417,36 +422,27 @@ static int finish_work(cel_ctx *ctx, cel_notification_listener *listener)
 
 /* Endpoints, as they are read on the hub while a task waits. */
 typedef struct endpoint_reading {
-        cel__deferred deferred;
-        cel_future *done; /* owned */
         cel__endpoints *endpoints;
         const cel_notification_listener_options *options;
+        int r;
         char why[256];
 } endpoint_reading;
 
-static void on_read(cel__deferred *deferred)
+static void on_read(void *arg)
 {
-        endpoint_reading *reading = cel__container(deferred, endpoint_reading, deferred);
-        int r = cel__endpoints_init(reading->endpoints, reading->options, reading->why, sizeof(reading->why));
+        endpoint_reading *reading = arg;
 
-        cel_future_complete(reading->done, r, NULL);
+        reading->r =
+                cel__endpoints_init(reading->endpoints, reading->options, reading->why, sizeof(reading->why));
 }
 
 static int read_endpoints(cel_ctx *ctx, cel_notification_listener *listener,
                           const cel_notification_listener_options *options)
 {
-        endpoint_reading reading = {
-                .deferred.run = on_read, .endpoints = &listener->endpoints, .options = options};
+        endpoint_reading reading = {.endpoints = &listener->endpoints, .options = options};
+        int r = cel__run_on_hub(ctx, on_read, &reading);
 
-        if (cel_future_new(&reading.done) < 0)
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
-        cel__list_init(&reading.deferred.node);
-        cel__loop_defer(listener->loop, &reading.deferred);
-        int r = cel_await(ctx, reading.done, NULL);
-        bool read = cel_future_done(reading.done);
-        cel__list_remove(&reading.deferred.node);
-        cel_future_unref(reading.done);
-        return r < 0 && read ? cel_fail(ctx, r, "%s", reading.why) : r;
+        return r < 0 ? r : reading.r < 0 ? cel_fail(ctx, reading.r, "%s", reading.why) : 0;
 }
 
 static void listener_free(cel_notification_listener *listener)
@@ -482,6 +478,8 @@ static int listener_new(cel_ctx *ctx, cel_transport *transport, const cel_notifi
         listener->clock = cel__runtime_clock(cel_ctx_runtime(ctx));
         listener->on_invalid = o->on_invalid;
         listener->arg = o->arg;
+        if (o->serializer)
+                listener->serializer = *o->serializer;
         read_limits(listener, o);
         cel__list_init(&listener->pending);
         cel__timer_init(&listener->window, on_window);

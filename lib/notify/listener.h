@@ -28,6 +28,7 @@ struct cel_notification_listener {
         cel_scope *scope;          /* owned; of the handlers' tasks */
         cel__seen *handled;        /* owned; unique ids */
         cel__endpoints endpoints;
+        cel_serializer serializer;
         cel_invalid_message_fn on_invalid;
         void *arg; /* borrowed; for on_invalid */
         bool allow_requeue;

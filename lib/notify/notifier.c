@@ -2,6 +2,7 @@
  *
  * The notifier (oslo-wire sections 6.2, 13.1, 13.2). */
 #include "base/uuid.h"
+#include "driver/convert.h"
 #include "driver/errands.h"
 #include "notify/drivers.h"
 #include "notify/kept.h"
@@ -38,6 +39,7 @@ typedef struct notifier_core {
         char *topics[TOPICS_MAX]; /* owned */
         unsigned drivers;         /* a set */
         cel__routing *routing;    /* owned; NULL: none */
+        cel_serializer serializer;
         cel__kept kept;
 } notifier_core;
 
@@ -286,6 +288,30 @@ static void send_by(cel_ctx *ctx, const cel_notifier *notifier, unsigned drivers
                         priority, o);
 }
 
+/* What is sent of both: the payload is serialized in the whole context, which is then left without its secrets.
+ * Owns: both results are yours. */
+static int serialize(cel_ctx *ctx, const cel_serializer *serializer, const json_t *payload,
+                     const json_t *context, json_t **ret_payload, json_t **ret_context)
+{
+        json_t *whole = context ? json_incref((json_t *)(uintptr_t)context) : json_object(), *made = NULL;
+        json_t *safe = safe_context(context), *made_context;
+
+        int r = whole && safe ? cel__convert_entity(ctx, serializer, CEL__TO_SEND, "the payload", whole,
+                                                    (json_t *)(uintptr_t)payload, &made)
+                              : cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        json_decref(whole);
+        if (r >= 0)
+                r = cel__convert_context(ctx, serializer, CEL__TO_SEND, safe, &made_context);
+        json_decref(safe);
+        if (r < 0) {
+                json_decref(made);
+                return r;
+        }
+        *ret_payload = made;
+        *ret_context = made_context;
+        return 0;
+}
+
 /* The priority as oslo.messaging has it, and in upper case, as it stands in the message; NULL if it is none. */
 static const char *read_priority(const char *priority, char upper[16])
 {
@@ -310,20 +336,22 @@ static int notify(cel_ctx *ctx, const cel_notifier *notifier, const char *priori
                 return cel_fail(ctx, CEL_EINVAL, "a notification needs an event_type");
         if (!known)
                 return cel_fail(ctx, CEL_EINVAL, "there is no priority \"%s\"", priority);
-        json_t *safe = safe_context(context);
-        if (!safe)
-                return cel_fail(ctx, CEL_ENOMEM, "out of memory");
+        json_t *made_payload, *made_context;
+        int r = serialize(ctx, &notifier->core->serializer, payload, context, &made_payload, &made_context);
+        if (r < 0)
+                return r;
         cel__uuid_dashed(message_id);
         print_now(timestamp);
         cel__notification n = {.message_id = message_id,
                                .publisher_id = notifier->publisher_id,
                                .event_type = event_type,
                                .priority = upper,
-                               .payload = payload,
+                               .payload = made_payload,
                                .timestamp = timestamp,
-                               .context = safe};
+                               .context = made_context};
         send_by(ctx, notifier, notifier->core->drivers, &n, known, &o);
-        json_decref(safe);
+        json_decref(made_payload);
+        json_decref(made_context);
         return o.r < 0 ? cel_fail(ctx, o.r, "%s", o.text) : 0;
 }
 
@@ -404,6 +432,8 @@ static int core_new(cel_ctx *ctx, cel_transport *transport, const cel_notifier_o
                 return cel_fail(ctx, CEL_ENOMEM, "out of memory");
         c->refs = 1;
         cel__kept_init(&c->kept);
+        if (o->serializer)
+                c->serializer = *o->serializer;
         c->settings = *cel__transport_settings(transport);
         c->errands = cel__errands_ref(cel__transport_errands(transport));
         c->exchange = strdup(o->exchange ? o->exchange : "openstack");

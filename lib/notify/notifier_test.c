@@ -21,6 +21,8 @@ typedef struct world {
         json_t *sent;  /* what was taken of the driver "test" */
         char log[512]; /* the last line */
         unsigned lines;
+        bool refuses;    /* the serializer does */
+        char error[128]; /* of notify() */
 } world;
 
 static int make(cel_ctx *ctx, void *arg)
@@ -34,8 +36,10 @@ static int notify(cel_ctx *ctx, void *arg)
 {
         world *w = arg;
 
-        return cel_notify(ctx, w->notifier, w->priority, "event",
-                          w->payload ? json_incref(w->payload) : json_pack("{s:i}", "a", 1), w->context);
+        int r = cel_notify(ctx, w->notifier, w->priority, "event",
+                           w->payload ? json_incref(w->payload) : json_pack("{s:i}", "a", 1), w->context);
+        snprintf(w->error, sizeof(w->error), "%s", r < 0 ? cel_ctx_error_text(ctx, r) : "");
+        return r;
 }
 
 static int take_sent(cel_ctx *ctx, void *arg)
@@ -146,6 +150,51 @@ TEST_BOTH(a_context_is_sent_without_its_secrets)
         check_sent(bus_last(&w.bus), "_context_user_id", "u");
         check_sent(bus_last(&w.bus), "_context_request_id", "r");
         CHECK(!strstr(bus_last(&w.bus)->body, "secret"));
+        world_fini(&w);
+}
+
+/* Yields, to show that it may wait. */
+static int wrap_payload(cel_ctx *ctx, void *arg, const json_t *context, json_t *payload, json_t **ret_payload)
+{
+        int r = cel_sleep_ms(ctx, 0);
+
+        if (r >= 0 && ((world *)arg)->refuses)
+                r = cel_fail(ctx, CEL_EINVAL, "not this one");
+        if (r >= 0)
+                *ret_payload = json_pack("{s:O, s:s}", "wrapped", payload, "for",
+                                         json_string_value(json_object_get(context, "auth_token")));
+        return r;
+}
+
+static int mark_context(cel_ctx *ctx, void *arg, json_t *context, json_t **ret_context)
+{
+        (void)ctx, (void)arg;
+        *ret_context = json_copy(context);
+        return json_object_set_new(*ret_context, "members",
+                                   json_integer((json_int_t)json_object_size(context)));
+}
+
+TEST_BOTH(a_serializer_sees_the_whole_context_and_makes_another_of_what_is_left_of_it)
+{
+        static const char *const drivers[] = {"messagingv2", "messaging", NULL};
+        world w;
+
+        world_init(&w);
+        w.options = (cel_notifier_options){.drivers = drivers,
+                                           .serializer = &(cel_serializer){.serialize_entity = wrap_payload,
+                                                                           .serialize_context = mark_context,
+                                                                           .arg = &w}};
+        w.context = json_pack("{s:s, s:s}", "user_id", "u", "auth_token", "secret");
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.bus.published_n, 2);
+        CHECK(strstr(w.bus.published[0].body, "\"payload\": {\"wrapped\": {\"a\": 1}, \"for\": \"secret\"}"));
+        CHECK(strstr(w.bus.published[0].body, "\"_context_user_id\": \"u\", \"_context_members\": 1}"));
+        check_sent(bus_last(&w.bus), "_context_user_id", "u");
+        w.refuses = true;
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), CEL_EINVAL);
+        CHECK_STR(w.error, "the payload cannot be serialized: not this one");
+        CHECK_INT(w.bus.published_n, 2);
         world_fini(&w);
 }
 

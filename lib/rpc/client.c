@@ -2,8 +2,8 @@
  *
  * The calling side (oslo-wire sections 6, 9, 11). A client is only its settings; what takes part in a call is in
  * callers.c. */
+#include "driver/convert.h"
 #include "rpc/callers.h"
-#include "rpc/convert.h"
 #include "wire/request.h"
 #include "wire/version.h"
 
@@ -197,10 +197,10 @@ static int encode(cel_ctx *ctx, const callers *c, outgoing *s, const json_t *arg
 {
         const cel_serializer *serializer = s->settings->serializer;
         json_t *made_args = NULL, *made_context = NULL;
-        int r = convert_args(ctx, serializer, CONVERT_TO_SEND, s->context, args, &made_args);
+        int r = cel__convert_args(ctx, serializer, CEL__TO_SEND, s->context, args, &made_args);
 
         if (r >= 0)
-                r = convert_context(ctx, serializer, CONVERT_TO_SEND, s->context, &made_context);
+                r = cel__convert_context(ctx, serializer, CEL__TO_SEND, s->context, &made_context);
         if (r >= 0)
                 r = encode_as(ctx, c, s, made_args, made_context, call);
         json_decref(made_args);
@@ -307,8 +307,8 @@ static int call_with(cel_ctx *ctx, callers *c, outgoing *s, const json_t *args, 
         r = converse(ctx, c, s, args, &call);
         json_t *result = NULL;
         if (r >= 0)
-                r = convert_result(ctx, s->settings->serializer, CONVERT_AS_RECEIVED, s->context, call.result,
-                                   &result);
+                r = cel__convert_entity(ctx, s->settings->serializer, CEL__AS_RECEIVED, "the result",
+                                        s->context, call.result, &result);
         callers_forget(c, &call);
         if (r < 0)
                 return r;

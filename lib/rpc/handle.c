@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One request, in its task: the handler, then the reply, then, if that is late, the acknowledgement. */
-#include "rpc/convert.h"
+#include "driver/convert.h"
 #include "rpc/server.h"
 #include "rt/ctx.h"
 
@@ -58,19 +58,20 @@ static int deserialize(cel_ctx *ctx, cel_request *q)
 {
         const cel_serializer *serializer = &q->server->serializer;
         json_t *context;
-        int r = convert_context(ctx, serializer, CONVERT_AS_RECEIVED, q->context, &context);
+        int r = cel__convert_context(ctx, serializer, CEL__AS_RECEIVED, q->context, &context);
 
         if (r < 0)
                 return r;
         json_decref(q->context);
         q->context = context;
-        return convert_args(ctx, serializer, CONVERT_AS_RECEIVED, q->context, q->wire.args, &q->args);
+        return cel__convert_args(ctx, serializer, CEL__AS_RECEIVED, q->context, q->wire.args, &q->args);
 }
 
 static int serialize_result(cel_ctx *ctx, cel_request *q)
 {
         json_t *result;
-        int r = convert_result(ctx, &q->server->serializer, CONVERT_TO_SEND, q->context, q->result, &result);
+        int r = cel__convert_entity(ctx, &q->server->serializer, CEL__TO_SEND, "the result", q->context,
+                                    q->result, &result);
 
         return r < 0 ? r : cel_request_reply(q, result);
 }

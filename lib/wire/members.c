@@ -56,6 +56,28 @@ int cel__put_context(cel__buf *out, const json_t *context)
         return r;
 }
 
+int cel__get_context(const json_t *message, json_t **ret_context)
+{
+        static const char prefix[] = CEL__CONTEXT_PREFIX;
+        json_t *object = (json_t *)(uintptr_t)message, *context = json_object();
+
+        if (!context)
+                return CEL_ENOMEM;
+        for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+                const char *key = json_object_iter_key(at);
+
+                if (strncmp(key, prefix, sizeof(prefix) - 1) != 0)
+                        continue;
+                if (json_object_set_nocheck(context, key + sizeof(prefix) - 1, json_object_iter_value(at)) <
+                    0) {
+                        json_decref(context);
+                        return CEL_ENOMEM;
+                }
+        }
+        *ret_context = context;
+        return 0;
+}
+
 int cel__put_members_end(cel__buf *out)
 {
         return cel__buf_used(out) == 0 ? cel__buf_append(out, "{}", 2) : cel__buf_append(out, "}", 1);

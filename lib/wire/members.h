@@ -17,6 +17,9 @@ int cel__put_member_text(cel__buf *out, const char *name, const char *text, size
 #define CEL__CONTEXT_PREFIX "_context_"
 int cel__put_context(cel__buf *out, const json_t *context);
 
+/* The other way: each _context_x of `message` as x. Owns: *ret_context is yours. Errors: CEL_ENOMEM. */
+int cel__get_context(const json_t *message, json_t **ret_context);
+
 /* The object is complete. */
 int cel__put_members_end(cel__buf *out);
 

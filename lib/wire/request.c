@@ -60,29 +60,6 @@ int cel__request_encode(const cel__request *request, cel__buf *out)
 
 /* --- Decoding --------------------------------------------------------------------------------- */
 
-/* Every _context_x as x. */
-static int take_context(const json_t *message, json_t **ret_context)
-{
-        static const char prefix[] = CEL__CONTEXT_PREFIX;
-        json_t *object = (json_t *)(uintptr_t)message, *context = json_object();
-
-        if (!context)
-                return CEL_ENOMEM;
-        for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
-                const char *key = json_object_iter_key(at);
-
-                if (strncmp(key, prefix, sizeof(prefix) - 1) != 0)
-                        continue;
-                if (json_object_set_nocheck(context, key + sizeof(prefix) - 1, json_object_iter_value(at)) <
-                    0) {
-                        json_decref(context);
-                        return CEL_ENOMEM;
-                }
-        }
-        *ret_context = context;
-        return 0;
-}
-
 /* What Python's int() makes of it, if it is a number that makes sense. */
 static int seconds_of(const json_t *timeout)
 {
@@ -127,7 +104,7 @@ int cel__request_decode(const cel__envelope *envelope, cel__request *ret_request
         if (!q.msg_id || !q.reply_queue || !*q.reply_queue) /* there is nobody to reply to */
                 q.msg_id = q.reply_queue = NULL;
         q.monitor_s = q.msg_id ? seconds_of(json_object_get(message, "_timeout")) : 0;
-        r = take_context(message, ret_context);
+        r = cel__get_context(message, ret_context);
         if (r < 0)
                 return r;
         q.context = *ret_context;

@@ -9,7 +9,7 @@
  * OPTIONS are an object; of a listener: {"targets": [{"exchange", "topic"}], "pool", "allow_requeue", "batch_size",
  * "batch_timeout", "endpoints": [{"priorities", "filter": {"publisher_id", "event_type", "context", "metadata", "payload"},
  * "requeue": how many calls give back}]}; of a notifier: {"exchange", "topics", "drivers", "publisher_id", "routing_config",
- * "events": [{"priority", "event_type", "payload", "context", "publisher_id"}]}. */
+ * "events": [{"priority", "event_type", "payload", "context", "publisher_id"}]}; of both: "serialized": true. */
 #include <celadon/celadon.h>
 
 #include <stdio.h>
@@ -46,6 +46,50 @@ static void print_line(json_t *json)
         puts("");
         fflush(stdout);
         json_decref(json);
+}
+
+/* --- A serializer, the same as that of parts/notify.py ---------------------------------------- */
+
+static int write_payload(cel_ctx *ctx, void *arg, const json_t *context, json_t *payload,
+                         json_t **ret_payload)
+{
+        (void)ctx, (void)arg;
+        *ret_payload =
+                json_pack("{s:O, s:O?}", "wrapped", payload, "for", json_object_get(context, "auth_token"));
+        return 0;
+}
+
+static int write_context(cel_ctx *ctx, void *arg, json_t *context, json_t **ret_context)
+{
+        (void)ctx, (void)arg;
+        *ret_context = json_copy(context);
+        return json_object_set_new(*ret_context, "mark", json_string("written"));
+}
+
+static int read_context(cel_ctx *ctx, void *arg, json_t *context, json_t **ret_context)
+{
+        (void)ctx, (void)arg;
+        *ret_context = json_pack("{s:s++}", "mark", text(context, "mark"), "-", "read");
+        return 0;
+}
+
+static int read_payload(cel_ctx *ctx, void *arg, const json_t *context, json_t *payload, json_t **ret_payload)
+{
+        (void)ctx, (void)arg;
+        *ret_payload = json_pack("{s:O?, s:O?, s:O?}", "state",
+                                 json_object_get(json_object_get(payload, "wrapped"), "state"), "for",
+                                 json_object_get(payload, "for"), "mark", json_object_get(context, "mark"));
+        return 0;
+}
+
+static const cel_serializer *serializer_for(const json_t *options)
+{
+        static const cel_serializer serializer = {.serialize_entity = write_payload,
+                                                  .serialize_context = write_context,
+                                                  .deserialize_entity = read_payload,
+                                                  .deserialize_context = read_context};
+
+        return json_is_true(json_object_get(options, "serialized")) ? &serializer : NULL;
 }
 
 /* --- Listener --------------------------------------------------------------------------------- */
@@ -106,6 +150,7 @@ static int open_listener(cel_ctx *ctx, cel_transport *bus, const json_t *o, endp
                 .targets = targets,
                 .targets_n = (unsigned)json_array_size(to),
                 .pool = text(o, "pool"),
+                .serializer = serializer_for(o),
                 .allow_requeue = json_is_true(json_object_get(o, "allow_requeue")),
                 .batch_size = (unsigned)json_integer_value(json_object_get(o, "batch_size")),
                 .batch_timeout_ms = (int64_t)(1000 * json_number_value(json_object_get(o, "batch_timeout"))),
@@ -160,7 +205,8 @@ static int send_all(cel_ctx *ctx, const char *url, const json_t *o)
                                         .topics = texts(o, "topics", topics),
                                         .drivers = texts(o, "drivers", drivers),
                                         .routing_config = text(o, "routing_config"),
-                                        .publisher_id = text(o, "publisher_id")};
+                                        .publisher_id = text(o, "publisher_id"),
+                                        .serializer = serializer_for(o)};
         cel_auto(cel_transport) *bus = NULL;
         cel_auto(cel_notifier) *notifier = NULL;
 

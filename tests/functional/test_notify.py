@@ -53,6 +53,11 @@ CASES = {
                                events=FIELDS, expected={0: [ALL[0]]}),
     'filters-of-two-endpoints': dict(endpoints=filtered(event_type='compute') + filtered(event_type='x'), events=FIELDS,
                                      expected={0: ALL[:3], 1: [ALL[3]]}),
+    'serialized': dict(serialized=True, endpoints=filtered(context={'mark': 'written-read$'},
+                                                           payload={'state': 'active', 'for': 'secret', 'mark': 'written-read'}),
+                       events=FIELDS, expected={0: [ALL[0]]}),
+    'serialized-batch': dict(serialized=True, endpoints=filtered(payload={'state': 'active'}) + [{}], batch_size=4, events=FIELDS[:2] * 2,
+                             expected={0: [ALL[0]] * 2, 1: ALL[:2] * 2}),
     'version-1': dict(endpoints=[{}], drivers=['messaging'], events=FIELDS, expected={0: ALL}),
     'both-versions': dict(endpoints=[{}], drivers=['messaging', 'messagingv2'], events=FIELDS, expected={0: ALL + ALL}),
     'no-driver-that-sends': dict(endpoints=[{}], drivers=['noop', 'test', 'log'], events=FIELDS, expected={0: []}),
@@ -122,7 +127,7 @@ class Play:
         self.sent_at = [p for p in self.priorities if any(event['priority'] == p for event in case['events'])]
 
     def listen(self, kind, endpoints, pool=None):
-        options = {key: self.case[key] for key in ('allow_requeue', 'batch_size', 'batch_timeout') if key in self.case}
+        options = {key: self.case[key] for key in ('allow_requeue', 'batch_size', 'batch_timeout', 'serialized') if key in self.case}
         if pool:
             options['pool'] = pool + self.suffix
         targets = [{'exchange': exchange, 'topic': topic} for exchange in self.exchanges for topic in self.topics]
@@ -130,6 +135,8 @@ class Play:
         return LISTENERS[kind](self.bus, targets=targets, endpoints=[*endpoints, last], **options)
 
     def send(self, notify, events, **drivers):
+        if self.case.get('serialized'):
+            drivers['serialized'] = True
         for exchange in self.exchanges:
             outcomes = notify(self.bus, exchange=exchange, topics=self.topics, events=events, **drivers)
             assert outcomes == ['CEL_OK'] * len(events)

@@ -51,6 +51,22 @@ class CListener:
             reader.join()
 
 
+class _Serializer(oslo_messaging.NoOpSerializer):
+    """As notify_probe has one."""
+
+    def serialize_entity(self, ctxt, entity):
+        return {'wrapped': entity, 'for': ctxt.get('auth_token')}
+
+    def serialize_context(self, ctxt):
+        return {**ctxt, 'mark': 'written'}
+
+    def deserialize_context(self, ctxt):
+        return {'mark': ctxt['mark'] + '-read'}
+
+    def deserialize_entity(self, ctxt, entity):
+        return {'state': entity['wrapped'].get('state'), 'for': entity['for'], 'mark': ctxt['mark']}
+
+
 class _Endpoint:
     """An object with a method for each priority, as oslo.messaging wants it."""
 
@@ -74,12 +90,14 @@ class _Endpoint:
 
 
 class PythonListener:
-    def __init__(self, bus, targets, endpoints, pool=None, allow_requeue=False, batch_size=None, batch_timeout=None):
+    def __init__(self, bus, targets, endpoints, pool=None, allow_requeue=False, batch_size=None, batch_timeout=None,
+                 serialized=False):
         self.calls = Feed('calls of a Python listener')
         self._transport = oslo_messaging.get_notification_transport(cfg.CONF, url=bus.url())
         targets = [oslo_messaging.Target(**target) for target in targets]
         endpoints = [_Endpoint(number, self.calls, bool(batch_size), **endpoint) for number, endpoint in enumerate(endpoints)]
-        more = {'executor': 'threading', 'pool': pool, 'allow_requeue': allow_requeue}
+        more = {'executor': 'threading', 'pool': pool, 'allow_requeue': allow_requeue,
+                'serializer': _Serializer() if serialized else None}
         if batch_size:
             self._server = oslo_messaging.get_batch_notification_listener(
                 self._transport, targets, endpoints, batch_size=batch_size, batch_timeout=batch_timeout, **more)
@@ -101,11 +119,13 @@ def c_notify(bus, **options):
     return json.loads(done.stdout)
 
 
-def python_notify(bus, exchange, events, topics=('notifications',), drivers=('messagingv2',), publisher_id=None):
+def python_notify(bus, exchange, events, topics=('notifications',), drivers=('messagingv2',), publisher_id=None,
+                  serialized=False):
     oslo_messaging.set_transport_defaults(exchange)
     transport = oslo_messaging.get_notification_transport(cfg.CONF, url=bus.url())
     for driver in drivers:
-        notifier = oslo_messaging.Notifier(transport, publisher_id=publisher_id, driver=driver, topics=list(topics), retry=3)
+        notifier = oslo_messaging.Notifier(transport, publisher_id=publisher_id, driver=driver, topics=list(topics), retry=3,
+                                           serializer=_Serializer() if serialized else None)
         for event in events:
             sender = notifier.prepare(publisher_id=event['publisher_id']) if 'publisher_id' in event else notifier
             getattr(sender, event['priority'])(event.get('context', {}), event['event_type'], event.get('payload'))

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rpc/convert.h"
+#include "driver/convert.h"
 
 #include <stdio.h>
 
 /* What becomes of `r`, which `what` has failed with. */
-static int fail(cel_ctx *ctx, int r, convert_direction direction, const char *what, const char *name)
+static int fail(cel_ctx *ctx, int r, cel__direction direction, const char *what, const char *name)
 {
         if (!ctx)
                 return r;
         return cel_fail(ctx, r, "%s%s%s cannot be %s: %s", what, *name ? " " : "", name,
-                        direction == CONVERT_TO_SEND ? "serialized" : "deserialized",
+                        direction == CEL__TO_SEND ? "serialized" : "deserialized",
                         cel_ctx_error_text(ctx, r));
 }
 
-static cel_serialize_entity_fn entity_fn(const cel_serializer *serializer, convert_direction direction)
+static cel_serialize_entity_fn entity_fn(const cel_serializer *serializer, cel__direction direction)
 {
         if (!serializer)
                 return NULL;
-        return direction == CONVERT_TO_SEND ? serializer->serialize_entity : serializer->deserialize_entity;
+        return direction == CEL__TO_SEND ? serializer->serialize_entity : serializer->deserialize_entity;
 }
 
-int convert_args(cel_ctx *ctx, const cel_serializer *serializer, convert_direction direction,
-                 const json_t *context, const json_t *args, json_t **ret_args)
+int cel__convert_args(cel_ctx *ctx, const cel_serializer *serializer, cel__direction direction,
+                      const json_t *context, const json_t *args, json_t **ret_args)
 {
         cel_serialize_entity_fn convert = entity_fn(serializer, direction);
         json_t *from = (json_t *)(uintptr_t)args;
@@ -49,25 +49,25 @@ int convert_args(cel_ctx *ctx, const cel_serializer *serializer, convert_directi
         return 0;
 }
 
-int convert_result(cel_ctx *ctx, const cel_serializer *serializer, convert_direction direction,
-                   const json_t *context, json_t *result, json_t **ret_result)
+int cel__convert_entity(cel_ctx *ctx, const cel_serializer *serializer, cel__direction direction,
+                        const char *what, const json_t *context, json_t *entity, json_t **ret_entity)
 {
         cel_serialize_entity_fn convert = entity_fn(serializer, direction);
 
         if (!convert) {
-                *ret_result = json_incref(result);
+                *ret_entity = json_incref(entity);
                 return 0;
         }
-        int r = convert(ctx, serializer->arg, context, result ? result : json_null(), ret_result);
-        return r < 0 ? fail(ctx, r, direction, "the result", "") : 0;
+        int r = convert(ctx, serializer->arg, context, entity ? entity : json_null(), ret_entity);
+        return r < 0 ? fail(ctx, r, direction, what, "") : 0;
 }
 
-int convert_context(cel_ctx *ctx, const cel_serializer *serializer, convert_direction direction,
-                    const json_t *context, json_t **ret_context)
+int cel__convert_context(cel_ctx *ctx, const cel_serializer *serializer, cel__direction direction,
+                         const json_t *context, json_t **ret_context)
 {
-        cel_serialize_context_fn convert = !serializer                    ? NULL
-                                           : direction == CONVERT_TO_SEND ? serializer->serialize_context
-                                                                          : serializer->deserialize_context;
+        cel_serialize_context_fn convert = !serializer                 ? NULL
+                                           : direction == CEL__TO_SEND ? serializer->serialize_context
+                                                                       : serializer->deserialize_context;
         json_t *from = (json_t *)(uintptr_t)context, *made;
 
         if (!convert) {
