@@ -414,6 +414,22 @@ TEST(a_monitored_call_shows_signs_of_life_until_its_handler_returns)
         world_fini(&w);
 }
 
+TEST(a_monitored_call_of_a_method_that_is_refused_shows_no_sign_of_life)
+{
+        world w;
+
+        world_init(&w);
+        world_start(&w);
+        world_ask(&w, "nope", CALL ", \"_timeout\": 10");
+        world_check_failure(&w, "NoSuchMethod", "oslo_messaging.rpc.dispatcher",
+                            "Endpoint does not support RPC method nope");
+        world_ask(&w, "slow", CALL ", \"_timeout\": 10, \"version\": \"9.0\"");
+        CHECK_INT(w.bus.published_n, 2);
+        fixture_advance_ms(&w.f, 20000);
+        CHECK_INT(w.bus.published_n, 2);
+        world_fini(&w);
+}
+
 /* --- Stopping --------------------------------------------------------------------------------- */
 
 TEST(a_server_that_stops_gives_back_what_waits_and_lets_handlers_end)
