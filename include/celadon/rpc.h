@@ -127,6 +127,12 @@ CEL_API bool cel_rpc_can_send_version(const cel_rpc_client *client, const cel_rp
  * until the next failure on this ctx. */
 CEL_API const cel_remote_error *cel_remote_error_of(const cel_ctx *ctx);
 
+/* How `client` calls: its target, and its options with the defaults filled in. A string that is NULL is none, an exchange
+ * "openstack".
+ * Owns:   what the strings and other pointers point to is borrowed, as long as the client lives.
+ * Waits:  never; from any thread. */
+CEL_API cel_rpc_options cel_rpc_client_get_options(const cel_rpc_client *client);
+
 /* Of all clients of this client's transport. From any thread. */
 CEL_API cel_rpc_stats cel_rpc_client_get_stats(const cel_rpc_client *client);
 

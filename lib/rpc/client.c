@@ -404,6 +404,26 @@ cel_rpc_stats cel_rpc_client_get_stats(const cel_rpc_client *client)
                                .waiting = callers_waiting(client->callers)};
 }
 
+cel_rpc_options cel_rpc_client_get_options(const cel_rpc_client *client)
+{
+        const settings *s = &client->own;
+
+        return (cel_rpc_options){.exchange = s->exchange,
+                                 .topic = s->topic,
+                                 .server = s->server,
+                                 .name_space = s->name_space,
+                                 .version = s->version,
+                                 .version_cap = s->version_cap,
+                                 .timeout_ms = s->timeout_ms,
+                                 .call_monitor_timeout_s = s->monitor_s > 0 ? s->monitor_s : -1,
+                                 .retry = s->retry == 0 ? CEL_RETRY_NEVER : s->retry,
+                                 .mandatory = s->mandatory ? CEL_YES : CEL_NO,
+                                 .fanout = s->fanout ? CEL_YES : CEL_NO,
+                                 .context = s->context,
+                                 .serializer = s->serializer,
+                                 .allowed_remote_exmods = s->allowed_remote_exmods};
+}
+
 /* --- Clients ---------------------------------------------------------------------------------- */
 
 cel_rpc_client *cel_rpc_client_free(cel_rpc_client *client)

@@ -708,6 +708,63 @@ TEST_BOTH(options_override_the_client_and_may_take_away)
         world_fini(&w);
 }
 
+typedef struct asking {
+        world *w;
+        const cel_rpc_options *options;
+        cel_rpc_client *client;
+} asking;
+
+static int make_another(cel_ctx *ctx, void *arg)
+{
+        asking *a = arg;
+
+        return cel_rpc_client_new(ctx, a->w->bus.transport, &(cel_target){.topic = "t", .version = "1.0"},
+                                  a->options, &a->client);
+}
+
+TEST_BOTH(a_client_tells_its_target_and_options_with_the_defaults_filled_in)
+{
+        world w;
+        cel_serializer none = {0};
+        char cap[] = "1.4";
+        asking plain = {.w = &w}, special = {.w = &w,
+                                             .options = &(cel_rpc_options){.exchange = "x",
+                                                                           .server = "h",
+                                                                           .name_space = "n",
+                                                                           .version = CEL_NONE,
+                                                                           .version_cap = cap,
+                                                                           .timeout_ms = 5,
+                                                                           .call_monitor_timeout_s = 3,
+                                                                           .retry = CEL_RETRY_NEVER,
+                                                                           .mandatory = CEL_YES,
+                                                                           .serializer = &none}};
+
+        world_init(&w);
+        CHECK_DONE(fixture_act(&w.f, kind, "maker", make_another, &plain), 0);
+        CHECK_DONE(fixture_act(&w.f, kind, "maker", make_another, &special), 0);
+        cap[2] = '9'; /* it was copied */
+        cel_rpc_options o = cel_rpc_client_get_options(plain.client);
+        CHECK_STR(o.topic, "t");
+        CHECK_STR(o.version, "1.0");
+        CHECK(!o.exchange && !o.server && !o.name_space && !o.version_cap && !o.context && !o.serializer);
+        CHECK_INT(o.timeout_ms, 60000);
+        CHECK_INT(o.call_monitor_timeout_s, -1);
+        CHECK_INT(o.retry, CEL_RETRY_FOREVER);
+        CHECK(o.mandatory == CEL_NO && o.fanout == CEL_NO);
+        o = cel_rpc_client_get_options(special.client);
+        CHECK_STR(o.exchange, "x");
+        CHECK_STR(o.server, "h");
+        CHECK_STR(o.name_space, "n");
+        CHECK_STR(o.version_cap, "1.4");
+        CHECK(!o.version && o.mandatory == CEL_YES && o.serializer == &none);
+        CHECK_INT(o.timeout_ms, 5);
+        CHECK_INT(o.call_monitor_timeout_s, 3);
+        CHECK_INT(o.retry, CEL_RETRY_NEVER);
+        cel_rpc_client_free(plain.client);
+        cel_rpc_client_free(special.client);
+        world_fini(&w);
+}
+
 TEST_BOTH(a_version_above_the_cap_is_not_sent)
 {
         world w;
