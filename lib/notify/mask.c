@@ -112,3 +112,8 @@ int cel__mask_secrets(const json_t *json, json_t **ret_masked)
 {
         return mask(json, 0, ret_masked);
 }
+
+const char *cel__mask_text(const char *text)
+{
+        return text && names_secret(text) && strpbrk(text, "=:<\"' \t\r\n") ? "***" : text;
+}

@@ -13,4 +13,8 @@
  * Errors: CEL_EINVAL (nested deeper than CEL__JSON_DEPTH_MAX), CEL_ENOMEM. */
 int cel__mask_secrets(const json_t *json, json_t **ret_masked);
 
+/* "***" if `text` seems to tell a secret, such as "password=x"; else `text`, which may be NULL. What is a single name, such
+ * as the event "identity.token.revoked", only speaks of one. */
+const char *cel__mask_text(const char *text);
+
 #endif

@@ -200,6 +200,8 @@ static int write_log(cel_ctx *ctx, const cel__notification *n, const char *prior
                 return cannot_send(ctx, r);
         message.payload = masked;
         message.context = NULL;
+        message.publisher_id = cel__mask_text(n->publisher_id); /* the others are made here */
+        message.event_type = cel__mask_text(n->event_type);
         cel__buf_init(&text, BODY_BYTES_MAX);
         r = cel__notification_encode(&message, 1, &text);
         json_decref(masked);
@@ -207,7 +209,7 @@ static int write_log(cel_ctx *ctx, const cel__notification *n, const char *prior
                 cel__buf_fini(&text);
                 return cannot_send(ctx, r);
         }
-        snprintf(id, sizeof(id), "oslo.messaging.notification.%s", n->event_type);
+        snprintf(id, sizeof(id), "oslo.messaging.notification.%s", message.event_type);
         cel_log(level, ctx, id, "%.*s", (int)cel__buf_used(&text), (const char *)cel__buf_head(&text));
         cel__buf_fini(&text);
         return 0;

@@ -16,7 +16,7 @@ typedef struct world {
         bus bus;
         cel_notifier_options options;
         cel_notifier *notifier;
-        const char *priority;
+        const char *priority, *event_type;
         json_t *context, *payload;
         json_t *sent;  /* what was taken of the driver "test" */
         char log[512]; /* the last line */
@@ -36,7 +36,7 @@ static int notify(cel_ctx *ctx, void *arg)
 {
         world *w = arg;
 
-        int r = cel_notify(ctx, w->notifier, w->priority, "event",
+        int r = cel_notify(ctx, w->notifier, w->priority, w->event_type,
                            w->payload ? json_incref(w->payload) : json_pack("{s:i}", "a", 1), w->context);
         snprintf(w->error, sizeof(w->error), "%s", r < 0 ? cel_ctx_error_text(ctx, r) : "");
         return r;
@@ -64,6 +64,7 @@ static void world_init(world *w)
         memset(w, 0, sizeof(*w));
         w->f = fixture_new();
         w->priority = "info";
+        w->event_type = "event";
         bus_init(&w->bus, &w->f);
 }
 
@@ -339,6 +340,25 @@ TEST_BOTH(the_driver_log_writes_json_without_secrets_at_the_level_of_the_priorit
                 CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
         }
         CHECK_INT(w.lines, 1);
+        world_fini(&w);
+}
+
+TEST_BOTH(the_driver_log_masks_all_of_a_message)
+{
+        static const char *const drivers[] = {"log", NULL};
+        world w;
+
+        world_init(&w);
+        cel_log_set_sink(on_line, &w);
+        w.options = (cel_notifier_options){.drivers = drivers, .publisher_id = "host?password=hunter2"};
+        CHECK_RESULT(fixture_spawn(&w.f, "maker", make, &w), 0);
+        w.event_type = "identity.token.revoked"; /* tells none */
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK(strstr(w.log, "\"publisher_id\": \"***\", \"event_type\": \"identity.token.revoked\", "));
+        w.event_type = "auth_token: hunter2";
+        CHECK_DONE(fixture_act(&w.f, kind, "notifier", notify, &w), 0);
+        CHECK_INT(w.lines, 2);
+        CHECK(strstr(w.log, "\"event_type\": \"***\", ") && !strstr(w.log, "hunter2"));
         world_fini(&w);
 }
 
