@@ -20,8 +20,7 @@ typedef struct cel_notification {
         const char *timestamp; /* as sent: UTC without a zone, "2026-05-13 12:53:00.123456" */
         const json_t *payload; /* NULL if there was none */
         const json_t *message; /* the whole notification: an object, the keys above and _context_* included */
-        const char *
-                text; /* the notification as JSON text, byte for byte as it was sent, without oslo's envelope */
+        const char *text;      /* its JSON text, byte for byte as it was sent, without oslo's envelope */
         size_t text_bytes;
         const cel_message
                 *raw; /* what came off the queue: its body has the envelope, and may be compressed */

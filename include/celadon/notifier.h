@@ -64,10 +64,10 @@ CEL_API int cel_notifier_prepare(cel_ctx *ctx, const cel_notifier *notifier, con
  * are sent that oslo.messaging sends: who and what for, and never a token.
  * Owns:   `payload` is taken, also on failure; NULL is null. `context` is borrowed.
  * Waits:  until the bus has confirmed it, the deadline or cancellation; for a bus that is away, too.
- * Errors: CEL_EINVAL (the priority, a payload that is no JSON); the serializer's; CEL_EUNKNOWN: it may have arrived or not, and was
- *         not to be sent again; CEL_ECONNECT and what else connecting may fail with (the retries are used up, or the
- *         bus has refused from the first time on); as cel_publish(), cel_transport_declare_queue(). With several topics or drivers, the
- *         first failure, after all have been tried. */
+ * Errors: CEL_EINVAL (the priority, a payload that is no JSON); the serializer's, and then nothing is sent;
+ *         CEL_EUNKNOWN: it may have arrived or not, and was not to be sent again; CEL_ECONNECT and what else connecting
+ *         may fail with (the retries are used up, or the bus has refused from the first time on); as cel_publish(),
+ *         cel_transport_declare_queue(). With several topics or drivers, the first failure, after all have been tried. */
 CEL_API int cel_notify(cel_ctx *ctx, cel_notifier *notifier, const char *priority, const char *event_type,
                        json_t *payload, const json_t *context);
 

@@ -295,9 +295,8 @@ static void send_by(cel_ctx *ctx, const cel_notifier *notifier, unsigned drivers
 static int serialize(cel_ctx *ctx, const cel_serializer *serializer, const json_t *payload,
                      const json_t *context, json_t **ret_payload, json_t **ret_context)
 {
-        json_t *whole = context ? json_incref((json_t *)(uintptr_t)context) : json_object(), *made = NULL;
-        json_t *safe = safe_context(context), *made_context;
-
+        json_t *whole = context ? json_incref((json_t *)(uintptr_t)context) : json_object();
+        json_t *safe = safe_context(context), *made = NULL, *made_context;
         int r = whole && safe ? cel__convert_entity(ctx, serializer, CEL__TO_SEND, "the payload", whole,
                                                     (json_t *)(uintptr_t)payload, &made)
                               : cel_fail(ctx, CEL_ENOMEM, "out of memory");
