@@ -6,6 +6,7 @@
 #include "rt/runtime.h"
 #include "rt/task.h"
 
+#include <celadon/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,11 +250,29 @@ static declaration *copy(cel__errands *errands, const cel_queue *queue)
         return d;
 }
 
+static int declare_as(cel_ctx *ctx, const declaration *d)
+{
+        return d->errands->driver->declare(ctx, d->errands->bus, &d->queue);
+}
+
+/* What exists and is not durable is used as it is (oslo-wire section 15.6). */
 static int declare(cel_ctx *ctx, void *arg)
 {
-        const declaration *d = arg;
+        declaration *d = arg;
+        int r = declare_as(ctx, d);
 
-        return d->errands->driver->declare(ctx, d->errands->bus, &d->queue);
+        if (r != CEL_ECONFLICT || !d->queue.durable || d->queue.arguments ||
+            !strstr(cel_ctx_error_text(ctx, r), "inequivalent arg 'durable'"))
+                return r;
+        d->queue.durable = false;
+        r = declare_as(ctx, d);
+        if (r >= 0)
+                cel_warn(NULL, "TRANSPORT-NOT-DURABLE",
+                         "exchange \"%s\" or queue \"%s\" exists and is not durable: a restart of the broker "
+                         "loses "
+                         "what is queued",
+                         d->queue.exchange, d->queue.name ? d->queue.name : "");
+        return r;
 }
 
 /* Remember it, unless there is no room: then it is declared again next time. */

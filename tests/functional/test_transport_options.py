@@ -36,6 +36,21 @@ def converse(pair, bus, **options):
         end(server)
 
 
+def test_who_wishes_for_durable_queues_talks_to_who_has_none(broker):
+    bus = broker.vhost()
+    server = CServer(bus, 't', 's1')
+    caller = CCaller(bus, 't', amqp_durable_queues='true')
+    try:
+        assert caller.call('echo', {'msg': 1}) == Outcome(1)
+        assert caller.cast('note', {'text': 'one'}) == Outcome()
+        server.notes.first(lambda note: note == 'one')
+    finally:
+        caller.close()
+        end(server)
+    assert declared(bus)[1]['x'] == ('topic', False, False)
+    bus.delete()
+
+
 def end(server):
     """Not by kill -9, so that it leaves nothing behind but what it means to."""
     if isinstance(server, CServer):
