@@ -179,6 +179,35 @@ def test_notify(bus, notifies, listens, case):
         _emptied.update(f'{topic}.{priority}' for topic in play.topics for priority in play.priorities)
 
 
+def test_two_listeners_of_a_queue_share_what_comes(bus):
+    names = [f'e{number}' for number in range(40)]
+    play = Play(bus, dict(endpoints=[{}], events=some(*names)))
+    first, second = play.listen('c', [{}]), play.listen('c', [*filtered(event_type='never'), {}])
+    second.calls = first.calls
+    try:
+        play.send(c_notify, some(*names))
+        calls = first.calls.wait_for(len(names))
+    finally:
+        first.close()
+        second.close()
+    got = {number: given(calls, number) for number in (0, 1)}
+    assert got[0] and got[1] and got[0] + got[1] == collections.Counter(names)
+
+
+def test_listeners_of_different_topics_get_their_own(bus):
+    plays = [Play(bus, dict(endpoints=[{}], events=some(name), topics=[name])) for name in ('one', 'two')]
+    listeners = [play.listen('c', [{}]) for play in plays]
+    try:
+        for play in plays:
+            play.send(c_notify, play.case['events'] * 8)
+        for listener, play in zip(listeners, plays):
+            wait_for_last(listener, 1, play.send_last(c_notify))
+    finally:
+        for listener in listeners:
+            listener.close()
+    assert [given(listener.calls.items(), 0) for listener in listeners] == [{'one': 8}, {'two': 8}]
+
+
 def wait_for_last(listener, endpoint, count):
     for arrived in itertools.count():
         calls = listener.calls.items()

@@ -170,6 +170,21 @@ def test_a_group_shares_the_work_of_its_topic(bus):
             server.close()
 
 
+@pytest.mark.parametrize('kind', list(CALLERS))
+def test_a_group_is_reached_by_its_exchange_only(bus, kind):
+    servers = [CServer(bus, 'near', 'c1', exchange='a'), PythonServer(bus, 'far', 'p1', exchange='b')]
+    caller = CALLERS[kind](bus, 'near')
+    try:
+        for topic, exchange, server in ('near', 'a', 'c1'), ('far', 'b', 'p1'):
+            assert caller.call('who', topic=topic, exchange=exchange) == Outcome(server)
+            assert caller.call('who', topic=topic, exchange=exchange, server=server) == Outcome(server)
+        assert caller.call('who', topic='near', exchange='b', timeout_ms=700) == Outcome(error='timeout')
+    finally:
+        caller.close()
+        for server in servers:
+            server.close()
+
+
 def test_an_error_has_all_that_python_sent(bus):
     server = PythonServer(bus, 'errors', 's1')
     caller = CCaller(bus, 'errors')

@@ -50,11 +50,11 @@ class Serializer(oslo_messaging.NoOpSerializer):
 
 
 class CServer:
-    def __init__(self, bus, topic, server, special=False, serves=True, **options):
+    def __init__(self, bus, topic, server, special=False, serves=True, exchange=EXCHANGE, **options):
         """Returns when it serves; without `serves`, at once."""
         self.notes = Feed('notes of a C server')
         self.log = Feed('log of a C server')
-        self._process = process.spawn([_probe(), 'server', bus.url(**options), EXCHANGE, topic, server] + ['special'] * special,
+        self._process = process.spawn([_probe(), 'server', bus.url(**options), exchange, topic, server] + ['special'] * special,
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                       errors='replace')
         self._readers = [process.follow(self._process.stdout, self._take),
@@ -150,7 +150,7 @@ class _SpecialEndpoint(_Endpoint):
 
 
 class PythonServer:
-    def __init__(self, bus, topic, server, special=False, **options):
+    def __init__(self, bus, topic, server, special=False, exchange=EXCHANGE, **options):
         self.notes = Feed('notes of a Python server')
         self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=bus.url(**options))
         endpoints = [_Endpoint(server, self.notes, version='1.3'),
@@ -163,7 +163,7 @@ class PythonServer:
         cfg.CONF.register_opts(dispatcher._dispatcher_opts)
         cfg.CONF.set_override('rpc_ping_enabled', True)
         self._server = oslo_messaging.get_rpc_server(
-            self._transport, oslo_messaging.Target(exchange=EXCHANGE, topic=topic, server=server), endpoints,
+            self._transport, oslo_messaging.Target(exchange=exchange, topic=topic, server=server), endpoints,
             executor='threading', **how)
         self._server.start()
 
