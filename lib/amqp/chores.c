@@ -477,6 +477,6 @@ void cel__amqp_delete_queue(cel__amqp_channel *channel, const char *queue)
         pthread_mutex_lock(&channel->amqp->mutex);
         if (ours && channel->open &&
             conn_send_locked(channel->amqp, channel->number, AMQP_QUEUE_DELETE_METHOD, &method) >= 0)
-                conn_flush_later_locked(channel->amqp, false);
+                conn_flush_later_locked(channel->amqp);
         pthread_mutex_unlock(&channel->amqp->mutex);
 }

@@ -157,14 +157,10 @@ static void on_flush(cel__deferred *deferred)
         flush_here(cel__container(deferred, cel__amqp, flush));
 }
 
-/* Connections that publish come first: somebody waits for a message, and nobody for an acknowledgement. */
-void conn_flush_later_locked(cel__amqp *amqp, bool urgent)
+void conn_flush_later_locked(cel__amqp *amqp)
 {
         if (cel__loop_is_here(amqp->loop)) {
-                if (urgent)
-                        cel__loop_defer_first(amqp->loop, &amqp->flush);
-                else
-                        cel__loop_defer(amqp->loop, &amqp->flush);
+                cel__loop_defer(amqp->loop, &amqp->flush);
         } else if (!atomic_exchange(&amqp->rouse_sent, true)) {
                 cel__amqp_ref(amqp);
                 cel__loop_send(amqp->loop, &amqp->rouse);
@@ -190,7 +186,7 @@ int conn_send_locked(cel__amqp *amqp, uint16_t channel, amqp_method_number_t id,
         if (r >= 0)
                 r = cel__frame_put_method(&amqp->out, channel, id, method);
         if (r >= 0)
-                conn_flush_later_locked(amqp, false);
+                conn_flush_later_locked(amqp);
         return r;
 }
 

@@ -213,9 +213,10 @@ void conn_note_failure_locked(cel__amqp *amqp, int code, const char *text);
 /* CEL_ETIMEDOUT, with why there was no connection as the ctx's text, if there was none. */
 int conn_timed_out(cel_ctx *ctx, cel__amqp *amqp);
 
-/* Have what is in `out` written before the loop next waits, from whichever thread; `urgent`: before other connections.
- * With the mutex held. */
-void conn_flush_later_locked(cel__amqp *amqp, bool urgent);
+/* Have what is in `out` written before the loop next waits, from whichever thread. With the mutex held. Connections are
+ * flushed in the order in which this was asked for: what was acknowledged before it was handled is acknowledged on the wire
+ * before its reply is sent, so that whoever has the reply will not see it handled again. */
+void conn_flush_later_locked(cel__amqp *amqp);
 
 /* Write as much as the socket takes. With the mutex held. Returns 0, or an error: then the connection is
  * lost, which is for the loop to find out when it reads. */

@@ -190,7 +190,7 @@ static void gather_ack_locked(cel__amqp_channel *channel, uint64_t tag)
         if (channel->acks_n++ == 0)
                 cel__list_append(&channel->amqp->acking, &channel->acking);
         channel->ack_tag = tag;
-        conn_flush_later_locked(channel->amqp, false);
+        conn_flush_later_locked(channel->amqp);
 }
 
 static int settle_locked(cel__amqp_channel *channel, uint64_t tag, cel__settlement how)
@@ -220,7 +220,7 @@ int cel__amqp_settle(const cel__amqp_delivery *delivery, cel__settlement how)
         }
         if (r < 0 && r != CEL_ECLOSED) { /* the broker would wait for it for ever */
                 amqp->unsettled = true;
-                conn_flush_later_locked(amqp, false);
+                conn_flush_later_locked(amqp);
         }
         pthread_mutex_unlock(&amqp->mutex);
         cel__amqp_unref(amqp);

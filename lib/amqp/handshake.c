@@ -150,7 +150,7 @@ int conn_handshake(cel_ctx *ctx, cel__amqp *amqp, const cel__url_host *host)
 
         pthread_mutex_lock(&amqp->mutex);
         int r = cel__frame_put_protocol_header(&amqp->out);
-        conn_flush_later_locked(amqp, false);
+        conn_flush_later_locked(amqp);
         pthread_mutex_unlock(&amqp->mutex);
         if (r < 0)
                 return r;

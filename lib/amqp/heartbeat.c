@@ -30,7 +30,7 @@ static void send_locked(cel__amqp *amqp)
         if (cel__buf_used(&amqp->out) == 0)
                 cel__frame_put_heartbeat(&amqp->out);
         if (conn_flush_locked(amqp) < 0 || cel__buf_used(&amqp->out) > 0)
-                conn_flush_later_locked(amqp, false);
+                conn_flush_later_locked(amqp);
 }
 
 static cel_time on_due(cel__ward *ward, cel_time now)
@@ -51,7 +51,7 @@ static cel_time on_due(cel__ward *ward, cel_time now)
         /* Two periods without a byte, and nobody is busy instead of reading them: the peer is silent. */
         if (now.ns - amqp->read_at.ns > 4 * period && busy_ms == 0) {
                 amqp->silent = true;
-                conn_flush_later_locked(amqp, false);
+                conn_flush_later_locked(amqp);
         }
         pthread_mutex_unlock(&amqp->mutex);
 

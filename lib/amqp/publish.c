@@ -172,7 +172,7 @@ static int send_locked(cel__amqp_channel *channel, const cel_message *message, b
         *ret_tag = channel->tag_next++;
         *slot_of(channel, *ret_tag) = (confirm){
                 .tag = *ret_tag, .wait = wait, .why = why, .message = message, .mandatory = mandatory};
-        conn_flush_later_locked(amqp, true);
+        conn_flush_later_locked(amqp);
         return 0;
 }
 

@@ -193,13 +193,6 @@ void cel__loop_defer(cel__loop *loop, cel__deferred *deferred)
         cel__loop_rouse(loop);
 }
 
-void cel__loop_defer_first(cel__loop *loop, cel__deferred *deferred)
-{
-        cel__list_remove(&deferred->node);
-        cel__list_append(loop->deferred.next, &deferred->node);
-        cel__loop_rouse(loop);
-}
-
 static bool run_ready_tasks(cel__loop *loop)
 {
         unsigned n = 0;

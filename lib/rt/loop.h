@@ -129,9 +129,6 @@ void cel__loop_detach(cel__loop *loop);
 /* Run `deferred` before the loop next waits; it is fine to say so many times. On the loop's thread. */
 void cel__loop_defer(cel__loop *loop, cel__deferred *deferred);
 
-/* The same, and before whatever else is deferred. */
-void cel__loop_defer_first(cel__loop *loop, cel__deferred *deferred);
-
 /* For how long the loop has been busy without a look at its descriptors, in ms. Callable from any thread. */
 int64_t cel__loop_busy_ms(const cel__loop *loop, cel_time now);
 
