@@ -109,7 +109,7 @@ def test_calls_with_the_broker_away_end_with_their_timeout(restartable_broker):
                   caller.begin('echo', do='cast', retry=-2)]
         errors = [caller.finish(order).error for order in orders]
         assert errors == ['timeout', 'CEL_ECONNECT', 'CEL_ECONNECT'] and time.monotonic() - begun < 10
-        waiting = caller.begin('echo', {'msg': 1}, timeout_ms=20000)
+        waiting = caller.begin('echo', {'msg': 1}, timeout_ms=60000)  # longer than a broker takes to start
         restartable_broker.start()
         assert caller.finish(waiting) == Outcome(1)  # its queue is not durable: the call waits for that, too
         assert caller.call('echo', {'msg': 2}) == Outcome(2)
