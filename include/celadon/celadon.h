@@ -29,6 +29,7 @@
 #include <celadon/runtime.h>
 #include <celadon/stats.h>
 
+#include <celadon/consumer.h>
 #include <celadon/headers.h>
 #include <celadon/message.h>
 #include <celadon/transport.h>
