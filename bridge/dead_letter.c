@@ -19,6 +19,11 @@ static const char *const reason_name[] = {[BRIDGE_MAX_ATTEMPTS] = "max_attempts"
                                           [BRIDGE_TOO_LARGE] = "too_large",
                                           [BRIDGE_UNMATCHED] = "unmatched"};
 
+const char *bridge_reason_name(unsigned reason)
+{
+        return reason < sizeof(reason_name) / sizeof(reason_name[0]) ? reason_name[reason] : NULL;
+}
+
 int bridge_dead_letter_declare(cel_ctx *ctx, const bridge_route *route)
 {
         return cel_transport_declare_queue(

@@ -12,6 +12,8 @@
  *     settle.c       how an event leaves: read its header first
  *     backoff.c      how long the waits are
  *     dead_letter.c  an event that nobody could take, put aside with the reason
+ *     letter.c       what a dead letter says, and the event that it was
+ *     replay.c       dead letters back to where they came from
  *     bridge.c       all routes: start, drain, stop */
 #ifndef CELADON_BRIDGE_ROUTE_H
 #define CELADON_BRIDGE_ROUTE_H
@@ -48,6 +50,9 @@ typedef enum bridge_reason {
         BRIDGE_TOO_LARGE,
         BRIDGE_UNMATCHED, /* the route does not take it, and wants that told */
 } bridge_reason;
+
+/* As dead letters name it; NULL beyond the last one. */
+const char *bridge_reason_name(unsigned reason);
 
 /* Why an event may be acknowledged, see settle.h. */
 typedef enum bridge_proof {

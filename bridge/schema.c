@@ -111,7 +111,7 @@ static bool parse_size(const char *text, int64_t *ret_bytes)
 }
 
 /* A decimal with its unit, which must come out as a whole number of milliseconds. */
-static bool parse_duration(const char *text, int64_t *ret_ms)
+bool bridge_parse_duration(const char *text, int64_t *ret_ms)
 {
         int64_t whole = 0, fraction = 0, scale = 1, factor;
 
@@ -417,7 +417,7 @@ static bool read_duration(bridge_decoder *d, const bridge_schema_field *field, c
 {
         int64_t ms = 0;
 
-        if (!parse_duration(node->text, &ms)) {
+        if (!bridge_parse_duration(node->text, &ms)) {
                 bridge_report_node(
                         d->report, node,
                         "\"%s\" is %s, write a duration in whole milliseconds, such as 500ms, 1.5s, 2m or 1h",

@@ -119,4 +119,7 @@ typedef struct bridge_duration_text {
 
 bridge_duration_text bridge_duration(int64_t ms);
 
+/* Read one: a number and ms, s, m or h, which comes to whole milliseconds. Returns whether it is one. */
+bool bridge_parse_duration(const char *text, int64_t *ret_ms);
+
 #endif

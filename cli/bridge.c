@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * celadon bridge [--check] CONFIG.yaml */
+ * celadon bridge [--check] CONFIG.yaml, and what begins with another word */
 #include "cli/cli.h"
 
 #include "bridge/bridge.h"
@@ -11,6 +11,7 @@
 #include <string.h>
 
 static const char usage[] = "usage: celadon bridge [--check] CONFIG.yaml\n"
+                            "       celadon bridge replay --help\n"
                             "\n"
                             "Take events off queues and make HTTP requests of them, as CONFIG.yaml says.\n"
                             "  --check   only say what is wrong with CONFIG.yaml; nothing, if nothing is\n"
@@ -34,6 +35,8 @@ int cli_bridge(int argc, char **argv)
         const char *path = NULL;
         bool check = false;
 
+        if (argc > 1 && strcmp(argv[1], "replay") == 0)
+                return cli_bridge_replay(argc - 1, argv + 1);
         for (int i = 1; i < argc; i++) {
                 if (strcmp(argv[i], "--check") == 0) {
                         check = true;

@@ -47,6 +47,7 @@ const char *const *cli_list_or_null(const cli_list *list);
 /* Each gets its own arguments, argv[0] being the verb, and returns an exit status. */
 int cli_bench(int argc, char **argv);
 int cli_bridge(int argc, char **argv);
+int cli_bridge_replay(int argc, char **argv);
 int cli_call(int argc, char **argv);
 int cli_cast(int argc, char **argv);
 int cli_listen(int argc, char **argv);
