@@ -191,6 +191,27 @@ def test_a_request_to_stop_ends_it_between_two_letters(bus, api, bury):
     assert bus.queue(DEAD)[:2] == (100 - said['replayed'], 0)
 
 
+def test_a_request_to_stop_waits_for_the_letter_at_hand(bus, bury):
+    """While RabbitMQ does not answer, nobody knows whether it has the event; to leave then would have it delivered twice."""
+    bridge = bury(200)
+    with bus.publishes() as wait_for:
+        replaying = start(bridge, '--rate', '200/s', '--json')
+        wait_for('celadon')
+    bus.broker.suspend()
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            replaying.wait(0.1)  # the next letter's turn is in 5 ms
+        replaying.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            replaying.wait(0.1)
+    finally:
+        bus.broker.resume()
+    out, _ = replaying.communicate(timeout=PATIENCE_S)
+    said = json.loads(out)
+    assert (replaying.returncode, said['end']) == (0, 'interrupted')
+    assert (bus.queue('celadon').ready, bus.queue(DEAD).ready) == (said['replayed'], 200 - said['replayed'])
+
+
 WRONG = {
     'no-file': ([], 'which configuration?'),
     'a-route-that-is-not-there': (['--route', 'nowhere'], 'no route "nowhere"'),
